@@ -1,0 +1,90 @@
+//! 64-bit identities: their text form, and the hash they come from by default.
+
+use butterflyfx_formula::formula::ExpressionType;
+use std::fmt;
+
+/// The identity of a substrate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubstrateId(pub u64);
+
+/// The identity of a relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelationshipId(pub u64);
+
+/// `0x` and 16 upper-case hex digits.
+fn write_hex(identity: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(out, "0x{identity:016X}")
+}
+
+/// Reads 1 to 16 hex digits of either case, with or without `0x`.
+fn read_hex(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let good = (1..=16).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if good { u64::from_str_radix(digits, 16).ok() } else { None }
+}
+
+impl fmt::Display for SubstrateId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(self.0, out)
+    }
+}
+
+impl fmt::Display for RelationshipId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(self.0, out)
+    }
+}
+
+impl SubstrateId {
+    /// Reads the text form; `None` where it is none.
+    ///
+    /// ```
+    /// use butterflyfx_engine::identity::SubstrateId;
+    /// assert_eq!(SubstrateId::parse("0xab"), Some(SubstrateId(171)));
+    /// assert_eq!(SubstrateId(171).to_string(), "0x00000000000000AB");
+    /// assert_eq!(SubstrateId::parse("0x"), None);
+    /// ```
+    pub fn parse(text: &str) -> Option<SubstrateId> {
+        read_hex(text).map(SubstrateId)
+    }
+
+    /// The identity of a formula that was given none: the first 8 bytes, big-endian, of BLAKE3
+    /// over `"butterflyfx/substrate/1\0" + expression_type + "\0" + expression_code`.
+    pub fn of_formula(kind: ExpressionType, code: &str) -> SubstrateId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"butterflyfx/substrate/1\0");
+        hasher.update(kind.name().as_bytes());
+        hasher.update(b"\0");
+        hasher.update(code.as_bytes());
+        SubstrateId(first_8_bytes(&hasher))
+    }
+}
+
+impl RelationshipId {
+    /// Reads the text form; `None` where it is none.
+    pub fn parse(text: &str) -> Option<RelationshipId> {
+        read_hex(text).map(RelationshipId)
+    }
+
+    /// The identity of a relationship: as [`SubstrateId::of_formula`] over
+    /// `"butterflyfx/relationship/1\0" + TYPE + "\0" + source(8 BE) + target(8 BE)`.
+    pub fn of(
+        rel_type: crate::model::RelationshipType,
+        source: SubstrateId,
+        target: SubstrateId,
+    ) -> RelationshipId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"butterflyfx/relationship/1\0");
+        hasher.update(rel_type.name().as_bytes());
+        hasher.update(b"\0");
+        hasher.update(&source.0.to_be_bytes());
+        hasher.update(&target.0.to_be_bytes());
+        RelationshipId(first_8_bytes(&hasher))
+    }
+}
+
+fn first_8_bytes(hasher: &blake3::Hasher) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_be_bytes(first)
+}

@@ -1,0 +1,232 @@
+//! The deterministic account of one invocation: steps, bytes, and the clock behind them.
+
+use crate::error::{Raise, Result};
+use crate::limits::{Limit, Limits};
+use std::time::{Duration, Instant};
+
+/// What an invocation cost. The same each time for the same formula and parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Operations, elements, copied 64-byte blocks and big-integer limbs.
+    pub steps: u64,
+    /// Bytes allocated, added up.
+    pub bytes: u64,
+}
+
+/// Counts down what an invocation may still use. Charge before the work, never after.
+#[derive(Debug)]
+pub struct Meter {
+    limits: Limits,
+    steps_left: u64,
+    bytes_left: u64,
+    /// Set at the first look at the clock, so that short invocations never read it.
+    deadline: Option<Instant>,
+    /// The clock is read when `steps_left` falls below this.
+    next_clock_check: u64,
+    calls: usize,
+    nesting: usize,
+}
+
+/// Levels of native recursion over nested values and lazy iterators, calls aside.
+/// Bounds the thread's stack; values nested deeper can only be made by deep recursion.
+const NATIVE_NESTING_MAX: usize = 200;
+
+/// Steps between two looks at the clock: about a millisecond of work.
+const CLOCK_INTERVAL_STEPS: u64 = 16_384;
+
+impl Meter {
+    /// A full meter.
+    pub fn new(limits: &Limits) -> Meter {
+        Meter {
+            steps_left: limits.steps,
+            bytes_left: limits.memory_bytes,
+            deadline: None,
+            next_clock_check: limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS),
+            calls: 0,
+            nesting: 0,
+            limits: limits.clone(),
+        }
+    }
+
+    /// Fills the meter again for the next invocation.
+    pub fn reset(&mut self) {
+        self.steps_left = self.limits.steps;
+        self.bytes_left = self.limits.memory_bytes;
+        self.next_clock_check = self.limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS);
+        self.deadline = None;
+        self.calls = 0;
+        self.nesting = 0;
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Pays for `n` steps.
+    #[inline]
+    pub fn steps(&mut self, n: u64) -> Result<()> {
+        if n > self.steps_left {
+            self.steps_left = 0;
+            return Err(self.out_of_steps());
+        }
+        self.steps_left -= n;
+        if self.steps_left < self.next_clock_check { self.look_at_clock() } else { Ok(()) }
+    }
+
+    /// Pays for `n` bytes about to be allocated.
+    #[inline]
+    pub fn bytes(&mut self, n: u64) -> Result<()> {
+        if n > self.bytes_left {
+            self.bytes_left = 0;
+            return Err(self.out_of_bytes());
+        }
+        self.bytes_left -= n;
+        Ok(())
+    }
+
+    /// Pays for a copy of `n` bytes into new memory: the bytes, and a step for each 64 of them.
+    #[inline]
+    pub fn copy(&mut self, n: usize) -> Result<()> {
+        self.bytes(n as u64)?;
+        self.steps(n as u64 / 64)
+    }
+
+    /// Checks a string's length in UTF-8 bytes, then pays for it: one copy of the text.
+    #[inline]
+    pub fn string(&mut self, utf8_bytes: usize) -> Result<()> {
+        if utf8_bytes > self.limits.string_bytes {
+            return Err(Raise::limit(
+                Limit::StringLength,
+                format!("a string may have at most {} bytes", self.limits.string_bytes),
+            ));
+        }
+        self.copy(utf8_bytes + 32)
+    }
+
+    /// Checks a list's or tuple's length, then pays its memory: 16 bytes an element.
+    /// Steps per element are charged by the loop that fills it.
+    #[inline]
+    pub fn list(&mut self, elements: usize) -> Result<()> {
+        self.list_length(elements)?;
+        self.bytes(elements as u64 * 16 + 40)
+    }
+
+    /// Checks a list's or tuple's length without paying.
+    #[inline]
+    pub fn list_length(&self, elements: usize) -> Result<()> {
+        if elements > self.limits.elements {
+            return Err(Raise::limit(
+                Limit::ListLength,
+                format!("a list may have at most {} elements", self.limits.elements),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks a dict's length, then pays for one more entry (72 bytes).
+    #[inline]
+    pub fn dict_entry(&mut self, entries_after: usize) -> Result<()> {
+        if entries_after > self.limits.elements {
+            return Err(Raise::limit(
+                Limit::DictLength,
+                format!("a dict may have at most {} entries", self.limits.elements),
+            ));
+        }
+        self.bytes(72)
+    }
+
+    /// Checks the bits of an integer about to be computed, then pays for it:
+    /// a step and 8 bytes for each 64-bit limb. Free for what fits in 64 bits.
+    #[inline]
+    pub fn integer(&mut self, bits: u64) -> Result<()> {
+        if bits < 64 { Ok(()) } else { self.big_integer(bits) }
+    }
+
+    #[cold]
+    fn big_integer(&mut self, bits: u64) -> Result<()> {
+        if bits > self.limits.integer_bits {
+            return Err(Raise::limit(
+                Limit::IntegerSize,
+                format!("an integer may have at most {} bits", self.limits.integer_bits),
+            ));
+        }
+        let limbs = bits.div_ceil(64);
+        self.bytes(limbs * 8 + 40)?;
+        self.steps(limbs)
+    }
+
+    /// Enters a call of an inner lambda; pair with [`Meter::leave_call`] on success and error.
+    #[inline]
+    pub fn enter_call(&mut self) -> Result<()> {
+        if self.calls >= self.limits.call_depth {
+            return Err(Raise::limit(
+                Limit::CallDepth,
+                format!("calls may be at most {} deep", self.limits.call_depth),
+            ));
+        }
+        self.calls += 1;
+        Ok(())
+    }
+
+    /// Leaves what [`Meter::enter_call`] entered.
+    #[inline]
+    pub fn leave_call(&mut self) {
+        self.calls -= 1;
+    }
+
+    /// Enters a level of native recursion: a nested value, a lazy iterator that asks another.
+    /// Pair with [`Meter::leave_nested`] on success and error.
+    #[inline]
+    pub fn enter_nested(&mut self) -> Result<()> {
+        if self.nesting >= NATIVE_NESTING_MAX {
+            return Err(Raise::limit(
+                Limit::CallDepth,
+                format!("values and iterators may be nested at most {NATIVE_NESTING_MAX} deep"),
+            ));
+        }
+        self.nesting += 1;
+        Ok(())
+    }
+
+    /// Leaves what [`Meter::enter_nested`] entered.
+    #[inline]
+    pub fn leave_nested(&mut self) {
+        self.nesting -= 1;
+    }
+
+    /// What was used so far.
+    pub fn cost(&self) -> Cost {
+        Cost { steps: self.limits.steps - self.steps_left, bytes: self.limits.memory_bytes - self.bytes_left }
+    }
+
+    #[cold]
+    fn out_of_steps(&self) -> Box<Raise> {
+        Raise::limit(Limit::Steps, format!("the formula needs more than {} steps", self.limits.steps))
+    }
+
+    #[cold]
+    fn out_of_bytes(&self) -> Box<Raise> {
+        Raise::limit(
+            Limit::Memory,
+            format!("the formula needs more than {} bytes of memory", self.limits.memory_bytes),
+        )
+    }
+
+    #[cold]
+    fn look_at_clock(&mut self) -> Result<()> {
+        self.next_clock_check = self.steps_left.saturating_sub(CLOCK_INTERVAL_STEPS);
+        let now = Instant::now();
+        match self.deadline {
+            None => {
+                self.deadline = Some(now + Duration::from_millis(self.limits.wall_clock_ms));
+                Ok(())
+            }
+            Some(deadline) if now <= deadline => Ok(()),
+            Some(_) => Err(Raise::limit(
+                Limit::WallClock,
+                format!("the formula ran longer than {} ms", self.limits.wall_clock_ms),
+            )),
+        }
+    }
+}

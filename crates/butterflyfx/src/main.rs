@@ -1,0 +1,2 @@
+//! The `butterflyfx` program.
+fn main() {}

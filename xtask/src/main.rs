@@ -1,0 +1,2 @@
+//! House rules and generated documents. Its checks are ordinary tests.
+fn main() {}
