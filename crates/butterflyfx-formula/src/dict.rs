@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::meter::Meter;
 use crate::operate;
+use crate::teardown::drop_children;
 use crate::text::Text;
 use crate::value::Value;
 use hashbrown::HashTable;
@@ -24,6 +25,13 @@ pub struct Dict {
     entries: Vec<Entry>,
     /// Positions in `entries`; empty while there are few.
     table: HashTable<u32>,
+}
+
+impl Drop for Dict {
+    fn drop(&mut self) {
+        // Keys nest only as tuples, which see to themselves.
+        drop_children(self.entries.drain(..).map(|entry| entry.value).collect());
+    }
 }
 
 impl Dict {

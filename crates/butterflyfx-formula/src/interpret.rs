@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::meter::Meter;
 use crate::text::Text;
-use crate::value::Value;
+use crate::value::{Items, Value};
 use std::sync::{Arc, Mutex};
 
 /// What a call is given.
@@ -26,14 +26,14 @@ pub enum Iter {
     /// A list or tuple from `at` on.
     Items {
         /// elements
-        items: Arc<Vec<Value>>,
+        items: Arc<Items>,
         /// next
         at: usize,
     },
     /// A list or tuple backwards; `left` elements to go.
     ItemsReversed {
         /// elements
-        items: Arc<Vec<Value>>,
+        items: Arc<Items>,
         /// to go
         left: usize,
     },

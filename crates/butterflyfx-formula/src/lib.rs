@@ -23,5 +23,6 @@ pub mod methods;
 pub mod number;
 pub mod operate;
 pub mod sequence;
+mod teardown;
 pub mod text;
 pub mod value;

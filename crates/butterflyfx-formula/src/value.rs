@@ -8,9 +8,11 @@ use crate::dict::Dict;
 use crate::interpret::{Function, Iter};
 use crate::math::MathFunction;
 use crate::methods::Method;
+use crate::teardown::drop_children;
 use crate::text::Text;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -30,9 +32,9 @@ pub enum Value {
     /// A str: Unicode scalar values only, no surrogates.
     Str(Text),
     /// A list.
-    List(Arc<Vec<Value>>),
+    List(Arc<Items>),
     /// A tuple.
-    Tuple(Arc<Vec<Value>>),
+    Tuple(Arc<Items>),
     /// A dict.
     Dict(Arc<Dict>),
     /// A range.
@@ -50,6 +52,28 @@ pub enum Value {
     /// A generator, `map`, `zip`, ...: the only values with a state. The lock is held while the
     /// iterator runs, so a generator that asks itself finds it taken.
     Iterator(Arc<Mutex<Iter>>),
+}
+
+/// The elements of a list or tuple; a slice by [`Deref`]. Never changed once shared.
+#[derive(Debug, Default)]
+pub struct Items(pub Vec<Value>);
+
+impl Deref for Items {
+    type Target = [Value];
+
+    #[inline]
+    fn deref(&self) -> &[Value] {
+        &self.0
+    }
+}
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        let holds_values = |value: &Value| !matches!(value, Value::Int(_) | Value::Float(_) | Value::Str(_));
+        if self.0.iter().any(holds_values) {
+            drop_children(std::mem::take(&mut self.0));
+        }
+    }
 }
 
 /// A range with bounds that fit in 64 bits. Larger bounds are refused (`limit_exceeded`).
@@ -117,6 +141,12 @@ pub struct BoundMethod {
 /// Counts NaNs made, see [`Value::float`].
 static NANS: AtomicU64 = AtomicU64::new(1);
 
+impl Drop for BoundMethod {
+    fn drop(&mut self) {
+        drop_children(vec![std::mem::replace(&mut self.receiver, Value::None)]);
+    }
+}
+
 impl Value {
     /// A float result. In CPython each NaN is an object of its own, and `in`, `==` of lists and
     /// dict keys compare by identity first, so `nan in [nan]` is true only for the same object.
@@ -142,12 +172,12 @@ impl Value {
 
     /// A list. The caller has paid for it (`Meter::list`).
     pub fn list(items: Vec<Value>) -> Value {
-        Value::List(Arc::new(items))
+        Value::List(Arc::new(Items(items)))
     }
 
     /// A tuple. The caller has paid for it (`Meter::list`).
     pub fn tuple(items: Vec<Value>) -> Value {
-        Value::Tuple(Arc::new(items))
+        Value::Tuple(Arc::new(Items(items)))
     }
 
     /// Python's `is`, for values whose identity shows: true where CPython's comparison of
