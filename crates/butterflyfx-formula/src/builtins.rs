@@ -1,5 +1,7 @@
 //! Built-in functions and types.
 
+pub mod arguments;
+
 use crate::error::Result;
 use crate::interpret::{Arguments, Interpreter};
 use crate::value::Value;
