@@ -1,2 +1,6 @@
 //! The `butterflyfx` program.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {}

@@ -1,0 +1,136 @@
+//! Every setting of the program, each defined once: name, default, bounds, and what it is for.
+//!
+//! The command line, the environment, the settings file and `docs/configuration.md` all follow
+//! from the one table in [`settings`]. Order of precedence: flag, environment, file, default.
+
+pub mod document;
+pub mod settings;
+pub mod sources;
+pub mod values;
+
+use butterflyfx_formula::limits::Limits;
+use std::time::Duration;
+
+pub use settings::{SETTINGS, Setting};
+pub use sources::{ConfigError, Sources};
+
+/// The settings in force. What each is for stands in [`settings`].
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the table of settings says it all, once")]
+pub struct Config {
+    pub host: String,
+    pub port: u16,
+    pub workers: u64,
+    pub insecure_no_auth: bool,
+    pub log_level: LogLevel,
+    pub log_format: LogFormat,
+    pub http: HttpSettings,
+    pub evaluation_threads: u64,
+    pub evaluation_queue: usize,
+    pub idempotency_memory: u64,
+    pub idempotency_keep: Duration,
+    /// The bounds of the formula language.
+    pub limits: Limits,
+}
+
+/// Bounds on what clients may send and how long they may take.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the table of settings says it all, once")]
+pub struct HttpSettings {
+    pub connections_max: usize,
+    pub backlog: u32,
+    pub first_byte_timeout: Duration,
+    pub header_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub body_timeout: Duration,
+    pub body_rate_min: u64,
+    pub write_timeout: Duration,
+    pub shutdown_delay: Duration,
+    pub drain_timeout: Duration,
+    pub head_max: usize,
+    pub headers_max: usize,
+    pub body_max: u64,
+    pub batch_body_max: u64,
+    pub http2_streams_max: u32,
+    pub allowed_hosts: Vec<String>,
+    pub cors_origins: Vec<String>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            host: "127.0.0.1".to_owned(),
+            port: 8000,
+            workers: 0,
+            insecure_no_auth: false,
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Text,
+            http: HttpSettings {
+                connections_max: 10_240,
+                backlog: 1_024,
+                first_byte_timeout: Duration::from_secs(5),
+                header_timeout: Duration::from_secs(10),
+                idle_timeout: Duration::from_secs(60),
+                body_timeout: Duration::from_secs(20),
+                body_rate_min: KIB,
+                write_timeout: Duration::from_secs(60),
+                shutdown_delay: Duration::from_millis(500),
+                drain_timeout: Duration::from_secs(30),
+                head_max: 64 * KIB as usize,
+                headers_max: 100,
+                body_max: 8 * MIB,
+                batch_body_max: 256 * MIB,
+                http2_streams_max: 100,
+                allowed_hosts: Vec::new(),
+                cors_origins: Vec::new(),
+            },
+            evaluation_threads: 0,
+            evaluation_queue: 1_024,
+            idempotency_memory: 64 * MIB,
+            idempotency_keep: Duration::from_secs(24 * 60 * 60),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Network threads: as set, or one for each processor.
+    pub fn network_threads(&self) -> usize {
+        or_one_a_processor(self.workers)
+    }
+
+    /// Threads for long work: as set, or one for each processor.
+    pub fn evaluation_threads(&self) -> usize {
+        or_one_a_processor(self.evaluation_threads)
+    }
+}
+
+fn or_one_a_processor(threads: u64) -> usize {
+    match usize::try_from(threads) {
+        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        Ok(threads) => threads,
+    }
+}

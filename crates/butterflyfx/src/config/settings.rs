@@ -1,0 +1,199 @@
+//! The table of settings. To add one: a field in [`Config`] with its default, and a row here.
+
+use super::values::*;
+use super::{Config, KIB, MIB};
+use std::time::Duration;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag without `--`; also the key in the settings file. In upper case with underscores
+    /// and `BUTTERFLYFX_` in front it is the environment variable.
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub section: &'static str,
+    /// What a value looks like; empty for a switch.
+    pub value: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// The environment variable of the old Python server, honoured where ours is not set.
+    pub old_variable: Option<&'static str>,
+    /// The value in force, as it would be written.
+    pub show: fn(&Config) -> String,
+    /// Sets it from text, or says what would be acceptable.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The name of its environment variable.
+    pub fn variable(&self) -> String {
+        format!("BUTTERFLYFX_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Whether the flag takes no value.
+    pub fn is_switch(&self) -> bool {
+        self.value.is_empty()
+    }
+}
+
+/// A row: how to read and show a field, by the kind of its value.
+macro_rules! setting {
+    (@row $section:expr, $name:literal, $value:expr, $old:expr, $show:expr, $set:expr, $doc:expr) => {
+        Setting {
+            name: $name,
+            section: $section,
+            value: $value,
+            doc: $doc,
+            old_variable: $old,
+            show: $show,
+            set: $set,
+        }
+    };
+    ($section:expr, $name:literal, count $($field:ident).+ : $type:ty, $low:expr, $high:expr, $old:expr, $doc:expr) => {
+        setting!(@row $section, $name, "N", $old, |config| config.$($field).+.to_string(), |config, text| {
+            config.$($field).+ = read_count(text, $low, $high)? as $type;
+            Ok(())
+        }, $doc)
+    };
+    ($section:expr, $name:literal, bytes $($field:ident).+ : $type:ty, $low:expr, $high:expr, $doc:expr) => {
+        setting!(@row $section, $name, "BYTES", None, |config| show_bytes(config.$($field).+ as u64), |config, text| {
+            config.$($field).+ = read_bytes(text, $low, $high)? as $type;
+            Ok(())
+        }, $doc)
+    };
+    ($section:expr, $name:literal, duration $($field:ident).+, $low:expr, $high:expr, $doc:expr) => {
+        setting!(@row $section, $name, "DURATION", None, |config| show_duration(config.$($field).+), |config, text| {
+            config.$($field).+ = read_duration(text, $low, $high)?;
+            Ok(())
+        }, $doc)
+    };
+    ($section:expr, $name:literal, duration_ms $($field:ident).+, $low:expr, $high:expr, $doc:expr) => {
+        setting!(@row $section, $name, "DURATION", None, |config| {
+            show_duration(Duration::from_millis(config.$($field).+))
+        }, |config, text| {
+            config.$($field).+ = read_duration(text, $low, $high)?.as_millis() as u64;
+            Ok(())
+        }, $doc)
+    };
+    ($section:expr, $name:literal, list $($field:ident).+, $doc:expr) => {
+        setting!(@row $section, $name, "NAMES", None, |config| config.$($field).+.join(","), |config, text| {
+            config.$($field).+ = read_list(text);
+            Ok(())
+        }, $doc)
+    };
+}
+
+const LISTENING: &str = "Listening";
+const LOGGING: &str = "Logging";
+const TIMEOUTS: &str = "Timeouts";
+const SIZES: &str = "Sizes";
+const BROWSERS: &str = "Browsers";
+const WORK: &str = "Work";
+const FORMULAS: &str = "Formula limits";
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Recursion over nested text, values and calls is bounded by these settings; a worker's stack
+/// (8 MiB) is sized for this much.
+const LEVELS_MAX: u64 = 128;
+
+/// All settings, in the order they are documented.
+pub static SETTINGS: &[Setting] = &[
+    setting!(@row LISTENING, "host", "ADDRESS", Some("HOST"), |config| config.host.clone(), |config, text| {
+        if text.is_empty() || text.contains(char::is_whitespace) {
+            return Err("must be an address or a host name, such as 127.0.0.1, ::1 or localhost".to_owned());
+        }
+        config.host = text.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(())
+    }, "The address to listen on. Any but a loopback address needs `--insecure-no-auth`, because nobody is asked who they are."),
+    setting!(LISTENING, "port", count port: u16, 0, 65_535, Some("PORT"),
+        "The port to listen on. 0 takes a free one and prints it."),
+    setting!(@row LISTENING, "insecure-no-auth", "", None, |config| config.insecure_no_auth.to_string(), |config, text| {
+        config.insecure_no_auth = read_switch(text)?;
+        Ok(())
+    }, "Listen on an address that others can reach although anyone who reaches it may read, change and delete everything."),
+    setting!(LISTENING, "workers", count workers: u64, 0, 1_024, Some("WORKERS"),
+        "Network threads. 0 means one for each processor. (The old server's workers were processes, each with data of its own; these share one.)"),
+    setting!(LISTENING, "connections-max", count http.connections_max: usize, 1, 1_000_000, None,
+        "Connections open at once. One more is answered 503 with `Retry-After`."),
+    setting!(LISTENING, "backlog", count http.backlog: u32, 1, 65_535, None,
+        "Connections the kernel may hold until they are accepted."),
+    setting!(@row LOGGING, "log-level", "LEVEL", Some("LOG_LEVEL"), |config| show_log_level(config.log_level), |config, text| {
+        config.log_level = read_log_level(text)?;
+        Ok(())
+    }, "How much is logged: error, warn, info, debug (one line for each request) or trace."),
+    setting!(@row LOGGING, "log-format", "FORMAT", None, |config| show_log_format(config.log_format), |config, text| {
+        config.log_format = read_log_format(text)?;
+        Ok(())
+    }, "`text` for people, `json` for one JSON object a line. Logs go to stderr."),
+    setting!(TIMEOUTS, "first-byte-timeout", duration http.first_byte_timeout, MS, HOUR,
+        "A new connection that sends nothing for this long is closed."),
+    setting!(TIMEOUTS, "header-timeout", duration http.header_timeout, MS, HOUR,
+        "The head of a request must be complete this long after its first byte."),
+    setting!(TIMEOUTS, "body-timeout", duration http.body_timeout, MS, HOUR,
+        "A request body that makes no progress for this long is answered 408."),
+    setting!(TIMEOUTS, "body-rate-min", bytes http.body_rate_min: u64, 0, 1024 * MIB,
+        "Bytes a second that a request body must average once it has taken longer than `body-timeout`. 0 means any rate will do."),
+    setting!(TIMEOUTS, "write-timeout", duration http.write_timeout, MS, HOUR,
+        "A client that takes nothing of its answer for this long is disconnected."),
+    setting!(TIMEOUTS, "idle-timeout", duration http.idle_timeout, MS, DAY,
+        "A kept-alive connection without a request for this long is closed."),
+    setting!(TIMEOUTS, "shutdown-delay", duration http.shutdown_delay, Duration::ZERO, HOUR,
+        "After SIGTERM, `/readyz` says no for this long before connections are refused, so that a load balancer can notice."),
+    setting!(TIMEOUTS, "drain-timeout", duration http.drain_timeout, Duration::ZERO, HOUR,
+        "At shutdown, requests being answered get this long to finish."),
+    setting!(SIZES, "head-max", bytes http.head_max: usize, 8 * KIB, MIB,
+        "Bytes of a request's line and headers. More is answered 431."),
+    setting!(SIZES, "headers-max", count http.headers_max: usize, 10, 1_000, None,
+        "Headers of a request. More is answered 431."),
+    setting!(SIZES, "body-max", bytes http.body_max: u64, KIB, 1024 * MIB,
+        "Bytes of a request body. More is answered 413."),
+    setting!(SIZES, "batch-body-max", bytes http.batch_body_max: u64, KIB, 1024 * 1024 * MIB,
+        "Bytes of a streamed batch (NDJSON). More is answered 413."),
+    setting!(SIZES, "http2-streams-max", count http.http2_streams_max: u32, 1, 10_000, None,
+        "HTTP/2 requests open at once on one connection."),
+    setting!(BROWSERS, "allowed-hosts", list http.allowed_hosts,
+        "Host names that requests may be addressed to, separated by commas; others are answered 403. Empty allows any."),
+    setting!(BROWSERS, "cors-origins", list http.cors_origins,
+        "Origins whose pages may call this server from a browser (CORS), separated by commas, such as `https://app.example.com`. Empty allows none but the server's own pages; credentials are never allowed."),
+    setting!(WORK, "evaluation-threads", count evaluation_threads: u64, 0, 1_024, None,
+        "Threads for evaluations and queries that may take long. 0 means one for each processor."),
+    setting!(WORK, "evaluation-queue", count evaluation_queue: usize, 1, 1_000_000, None,
+        "Evaluations and queries that may wait for a thread. One more is answered 503 with `Retry-After`."),
+    setting!(WORK, "idempotency-memory", bytes idempotency_memory: u64, 0, 1024 * 1024 * MIB,
+        "Bytes of answers kept for requests with an `Idempotency-Key`. When they are used up, the oldest answers are forgotten."),
+    setting!(WORK, "idempotency-keep", duration idempotency_keep, Duration::from_secs(1), Duration::from_secs(30 * 86_400),
+        "How long an answer is kept for its `Idempotency-Key`."),
+    setting!(FORMULAS, "formula-source-max", bytes limits.source_bytes: usize, 1, MIB,
+        "Bytes of formula text (`source_text`)."),
+    setting!(FORMULAS, "formula-nesting-max", count limits.nesting: usize, 1, LEVELS_MAX, None,
+        "Levels of nesting in a formula (`nesting`)."),
+    setting!(FORMULAS, "formula-nodes-max", count limits.nodes: usize, 1, 1_000_000, None,
+        "Syntax nodes of a formula (`syntax_nodes`)."),
+    setting!(FORMULAS, "formula-constants-max", count limits.constants: usize, 1, 60_000, None,
+        "Constants of a formula (`constants`)."),
+    setting!(FORMULAS, "formula-names-max", count limits.names: usize, 1, 60_000, None,
+        "Names in a formula (`names`)."),
+    setting!(FORMULAS, "steps-max", count limits.steps: u64, 1, 1_000_000_000_000, None,
+        "Steps of one invocation (`steps`)."),
+    setting!(FORMULAS, "memory-max", bytes limits.memory_bytes: u64, KIB, 1024 * 1024 * MIB,
+        "Bytes one invocation may allocate (`memory`)."),
+    setting!(FORMULAS, "wall-clock-max", duration_ms limits.wall_clock_ms, MS, HOUR,
+        "How long one invocation may run (`wall_clock`); a backstop, `steps-max` should be met first."),
+    setting!(FORMULAS, "integer-bits-max", count limits.integer_bits: u64, 64, 1_000_000, None,
+        "Bits of an integer (`integer_size`)."),
+    setting!(FORMULAS, "string-max", bytes limits.string_bytes: usize, 1, 1024 * MIB,
+        "Bytes of a string (`string_length`)."),
+    setting!(FORMULAS, "elements-max", count limits.elements: usize, 1, 100_000_000, None,
+        "Elements of a list, tuple or dict (`list_length`, `dict_length`)."),
+    setting!(FORMULAS, "call-depth-max", count limits.call_depth: usize, 1, LEVELS_MAX, None,
+        "Calls of inner lambdas inside each other (`call_depth`)."),
+    setting!(FORMULAS, "parameters-max", bytes limits.parameters_json_bytes: usize, 2, 1024 * MIB,
+        "Bytes of an invocation's parameters as JSON (`parameters_size`)."),
+    setting!(FORMULAS, "result-max", bytes limits.result_json_bytes: usize, 2, 1024 * MIB,
+        "Bytes of a result as JSON (`result_size`)."),
+    setting!(FORMULAS, "json-depth-max", count limits.json_depth: usize, 1, LEVELS_MAX, None,
+        "Levels of nesting in parameters and results as JSON (`json_depth`)."),
+];

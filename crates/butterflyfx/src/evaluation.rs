@@ -1,0 +1,206 @@
+//! Where work runs: short evaluations on the network thread that asked, everything else on a few
+//! threads of its own with bounded stacks and a bounded queue. A full queue answers at once.
+
+use crate::app::App;
+use butterflyfx_engine::error::EngineError;
+use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_engine::model::Evaluation;
+use butterflyfx_formula::dict::Dict;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The stack of a worker thread. Nesting limits keep recursion far below it.
+pub const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffloadFailure {
+    /// The queue is full: 503 `overloaded`.
+    Overloaded,
+    /// The work panicked: 500 `internal`. The panic was logged.
+    Panicked,
+}
+
+/// Why there is no evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EvaluateFailure {
+    /// The engine refused or the formula raised.
+    Engine(EngineError),
+    /// The queue is full: 503 `overloaded`.
+    Overloaded,
+    /// The evaluation panicked: 500 `internal`. The panic was logged.
+    Panicked,
+}
+
+impl From<OffloadFailure> for EvaluateFailure {
+    fn from(failure: OffloadFailure) -> EvaluateFailure {
+        match failure {
+            OffloadFailure::Overloaded => EvaluateFailure::Overloaded,
+            OffloadFailure::Panicked => EvaluateFailure::Panicked,
+        }
+    }
+}
+
+impl From<EngineError> for EvaluateFailure {
+    fn from(error: EngineError) -> EvaluateFailure {
+        EvaluateFailure::Engine(error)
+    }
+}
+
+/// Evaluates a substrate: on this thread where the formula is short by its form, else on a worker.
+///
+/// # Errors
+/// The engine's refusal; a full queue; a panic.
+pub async fn evaluate(
+    app: &Arc<App>,
+    id: SubstrateId,
+    parameters: Arc<Dict>,
+    explain: bool,
+) -> Result<Evaluation, EvaluateFailure> {
+    let outcome = if app.engine.is_short(id)? {
+        app.engine.evaluate(id, &parameters, explain)
+    } else {
+        offload(app, move |app| app.engine.evaluate(id, &parameters, explain)).await?
+    };
+    match &outcome {
+        Ok(evaluation) => app.metrics.evaluated(evaluation.cost.steps),
+        Err(_) => app.metrics.evaluation_failed(),
+    }
+    Ok(outcome?)
+}
+
+/// Runs long work on a worker thread. Work whose asker has gone away is dropped unstarted.
+///
+/// # Errors
+/// A full queue; a panic.
+pub async fn offload<T, F>(app: &Arc<App>, work: F) -> Result<T, OffloadFailure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Arc<App>) -> T + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    let shared = Arc::clone(app);
+    let accepted = app.workers.submit(Box::new(move || {
+        if !answer.is_closed() {
+            // The asker may have gone away meanwhile; then nobody wants the answer.
+            let _ = answer.send(work(&shared));
+        }
+    }));
+    if !accepted {
+        app.metrics.overloaded();
+        return Err(OffloadFailure::Overloaded);
+    }
+    // The sender is dropped without an answer only when the work unwound.
+    answered.await.map_err(|_| OffloadFailure::Panicked)
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The worker threads. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    state: Mutex<QueueState>,
+    wake: Condvar,
+    jobs_max: usize,
+    threads_max: usize,
+}
+
+#[derive(Default)]
+struct QueueState {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Queue").field("jobs_max", &self.jobs_max).finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    /// At most `threads_max` threads, started as they are needed, and `jobs_max` waiting jobs.
+    pub(crate) fn new(threads_max: usize, jobs_max: usize) -> Workers {
+        Workers {
+            queue: Arc::new(Queue {
+                state: Mutex::default(),
+                wake: Condvar::new(),
+                jobs_max,
+                threads_max: threads_max.max(1),
+            }),
+        }
+    }
+
+    /// Jobs that wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.state.lock().jobs.len()
+    }
+
+    /// Takes a job unless the queue is full.
+    fn submit(&self, job: Job) -> bool {
+        let mut state = self.queue.state.lock();
+        if state.jobs.len() >= self.queue.jobs_max {
+            return false;
+        }
+        if state.idle <= state.jobs.len() && state.threads < self.queue.threads_max {
+            let queue = Arc::clone(&self.queue);
+            let started = std::thread::Builder::new()
+                .name("butterflyfx-work".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || queue.serve());
+            match started {
+                Ok(_) => state.threads += 1,
+                // With no thread at all nobody would ever take the job.
+                Err(error) if state.threads == 0 => {
+                    tracing::error!(%error, "cannot start a worker thread");
+                    return false;
+                }
+                Err(error) => tracing::warn!(%error, "cannot start another worker thread"),
+            }
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.queue.wake.notify_one();
+        true
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        state.closed = true;
+        // Jobs hold the app, which holds these workers: none can be waiting here, but be sure.
+        state.jobs.clear();
+        drop(state);
+        self.queue.wake.notify_all();
+    }
+}
+
+impl Queue {
+    /// The life of a worker thread.
+    fn serve(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                // The panic hook has logged it; the asker sees its channel closed.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                state = self.state.lock();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                self.wake.wait(&mut state);
+                state.idle -= 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The program as a library, so that tests and tools can start it inside their own process.
+//!
+//! [`app::App`] is the running program's state; [`http::router`] answers requests;
+//! [`server`] owns sockets, limits and shutdown; [`config`] defines every setting once.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod evaluation;
+pub mod http;
+pub mod metrics;

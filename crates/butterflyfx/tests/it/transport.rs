@@ -1,0 +1,1 @@
+//! What the transport promises: limits, timeouts, and no two answers to one request.
