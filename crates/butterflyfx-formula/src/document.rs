@@ -44,7 +44,7 @@ impl Document {
     /// no text any more, so the error has a pointer but no line.
     pub fn to_value(&self, integer_bits: u64) -> Result<Value, JsonError> {
         self.value(integer_bits).map_err(|refusal| JsonError {
-            kind: JsonErrorKind::NumberRange,
+            kind: JsonErrorKind::IntegerSize,
             message: refusal.message,
             line: 0,
             column: 0,

@@ -28,8 +28,10 @@ pub enum JsonErrorKind {
     DuplicateKey(String),
     /// Nested deeper than asked for.
     TooDeep,
-    /// A number beyond the range of a float, or an integer beyond a limit.
+    /// A number beyond the range of a float.
     NumberRange,
+    /// An integer with more bits than asked for.
+    IntegerSize,
 }
 
 /// A refused JSON text.

@@ -562,7 +562,7 @@ impl<'a> Reader<'a> {
             return Ok(build.int(if negative { -magnitude } else { magnitude }));
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
-        build.big_int(text).map_err(|message| refusal(JsonErrorKind::NumberRange, start, message))
+        build.big_int(text).map_err(|message| refusal(JsonErrorKind::IntegerSize, start, message))
     }
 
     /// The rest of a number after its whole digits.
