@@ -1,2 +1,0 @@
-//! House rules and generated documents. Its checks are ordinary tests.
-fn main() {}
