@@ -330,7 +330,7 @@ fn subset(meter: &mut Meter, inner: &View, outer: &View) -> Result<bool> {
             let found = match (inner.kind, outer.kind) {
                 (ViewKind::Keys, ViewKind::Keys) => outer.dict.get(meter, key)?.is_some(),
                 (ViewKind::Keys, _) => match key {
-                    Value::Tuple(pair) => match pair.as_slice() {
+                    Value::Tuple(pair) => match &pair[..] {
                         [key, value] => has_item(meter, outer, key, value)?,
                         _ => false,
                     },
