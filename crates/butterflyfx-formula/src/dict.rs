@@ -30,6 +30,13 @@ pub struct Dict {
 impl Drop for Dict {
     fn drop(&mut self) {
         // Keys nest only as tuples, which see to themselves.
+        if self
+            .entries
+            .iter()
+            .all(|entry| matches!(entry.value, Value::Int(_) | Value::Float(_) | Value::Str(_)))
+        {
+            return;
+        }
         drop_children(self.entries.drain(..).map(|entry| entry.value).collect());
     }
 }

@@ -1,142 +1,176 @@
-//! The reference interpreter.
+//! The reference interpreter: a stack machine over templates.
+//!
+//! The cost of one evaluation: a step, a bounds check and a match for each instruction; values
+//! are 16 bytes and move, shared ones count a reference. `kw.get('x', 0) * kw.get('y', 0)` is four
+//! instructions and allocates nothing.
+//!
+//! Native recursion happens only where a built-in calls back (`sorted(key=..)`), a lazy iterator
+//! asks another, or an inner lambda is called; the meter bounds all of it.
 
-use crate::error::Result;
+mod call;
+mod frame;
+mod iterate;
+
+pub use call::{Arguments, Function};
+pub use iterate::{Generator, Iter};
+
+use crate::dict::Dict;
+use crate::error::{Raise, RaiseKind, Result};
+use crate::limits::Limits;
 use crate::meter::Meter;
-use crate::text::Text;
-use crate::value::{Items, Value};
-use std::sync::{Arc, Mutex};
+use crate::template::Template;
+use crate::value::Value;
+use frame::{Flow, Frame};
+use std::cell::OnceCell;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a call is given.
+/// A variable that inner functions see: unbound until stored.
+pub(crate) type Cell = Arc<Mutex<Option<Value>>>;
+
+/// The value marking a local that is not bound: a signaling NaN, which no operation makes.
+pub(crate) const UNBOUND: Value = Value::Float(f64::from_bits(0x7FF0_0000_0000_0001));
+
+/// Whether a local is [`UNBOUND`].
+pub(crate) fn is_unbound(value: &Value) -> bool {
+    matches!(value, Value::Float(x) if x.to_bits() == 0x7FF0_0000_0000_0001)
+}
+
+/// A template with the constants of one formula.
 #[derive(Clone, Copy, Debug)]
-pub struct Arguments<'a> {
-    /// In order.
-    pub positional: &'a [Value],
-    /// By name, in order, each name once.
-    pub keywords: &'a [(Text, Value)],
+pub(crate) struct Program<'a> {
+    pub(crate) template: &'a Arc<Template>,
+    pub(crate) constants: &'a [Value],
+    /// The constants again, shared, once an inner function had to keep them.
+    pub(crate) shared: &'a OnceCell<Arc<[Value]>>,
 }
 
-/// An inner lambda with what it captured.
-#[derive(Debug)]
-pub struct Function {}
-
-/// An iterator's state. The plain variants serve `for` loops and built-ins without a lock;
-/// [`Iter::Shared`] steps an iterator that is a value.
-#[derive(Debug)]
-pub enum Iter {
-    /// A list or tuple from `at` on.
-    Items {
-        /// elements
-        items: Arc<Items>,
-        /// next
-        at: usize,
-    },
-    /// A list or tuple backwards; `left` elements to go.
-    ItemsReversed {
-        /// elements
-        items: Arc<Items>,
-        /// to go
-        left: usize,
-    },
-    /// A range: next element, step, elements to go.
-    Range {
-        /// next
-        next: i64,
-        /// step
-        step: i64,
-        /// to go
-        left: u64,
-    },
-    /// The code points of a str from byte `at` on.
-    Text {
-        /// text
-        text: Text,
-        /// byte offset
-        at: usize,
-    },
-    /// The code points of a str backwards, those before byte `left`.
-    TextReversed {
-        /// text
-        text: Text,
-        /// byte offset
-        left: usize,
-    },
-    /// Keys, values or items of a dict, forwards from `at` (or backwards with `left` to go).
-    View {
-        /// view
-        view: crate::value::View,
-        /// next
-        at: usize,
-        /// end
-        end: usize,
-        /// reversed
-        reversed: bool,
-    },
-    /// `map(function, *sources)`
-    Map {
-        /// called
-        function: Value,
-        /// arguments
-        sources: Vec<Iter>,
-    },
-    /// `filter(function, source)`; `None` keeps what is true.
-    Filter {
-        /// called
-        function: Value,
-        /// elements
-        source: Box<Iter>,
-    },
-    /// `zip(*sources, strict=)`
-    Zip {
-        /// elements
-        sources: Vec<Iter>,
-        /// all the same length
-        strict: bool,
-    },
-    /// `enumerate(source, start)`
-    Enumerate {
-        /// elements
-        source: Box<Iter>,
-        /// next number, an int of any size
-        number: Value,
-    },
-    /// An iterator that is a value.
-    Shared(Arc<Mutex<Iter>>),
-    /// Nothing more.
-    Exhausted,
-}
-
-impl Iter {
-    /// The name of the iterator's type in CPython.
-    pub fn type_name(&self) -> &'static str {
-        todo!()
+impl Program<'_> {
+    fn shared_constants(&self) -> Arc<[Value]> {
+        self.shared.get_or_init(|| self.constants.into()).clone()
     }
 }
 
-/// Runs templates. Holds the stack and the meter, so one per thread is kept and used again.
+/// A list or dict being built.
+#[derive(Debug)]
+pub(crate) enum Builder {
+    List(Vec<Value>),
+    Dict(Dict),
+}
+
+/// Runs templates. Holds the stacks and the meter, so one per thread is kept and used again.
 #[derive(Debug)]
 pub struct Interpreter {
     /// The account of the running invocation.
     pub meter: Meter,
+    /// Locals and operands of all frames.
+    stack: Vec<Value>,
+    /// Iterators of running `for` loops.
+    loops: Vec<Iter>,
+    /// Lists and dicts being built.
+    builders: Vec<Builder>,
+    /// Cells made by this invocation. A function kept in the cell it captured would never be
+    /// freed; emptying the cells at the end breaks such rings.
+    cells: Vec<Cell>,
 }
 
 impl Interpreter {
-    /// Calls any callable value; `TypeError` ("'int' object is not callable") for others.
-    pub fn call(&mut self, _function: &Value, _arguments: Arguments<'_>) -> Result<Value> {
-        todo!()
+    /// An interpreter with a full meter.
+    pub fn new(limits: &Limits) -> Interpreter {
+        Interpreter {
+            meter: Meter::new(limits),
+            stack: Vec::with_capacity(64),
+            loops: Vec::new(),
+            builders: Vec::new(),
+            cells: Vec::new(),
+        }
     }
 
-    /// `iter(value)`; `TypeError` ("'int' object is not iterable").
-    pub fn iterate(&mut self, _value: &Value) -> Result<Iter> {
-        todo!()
+    /// Evaluates a template with a formula's constants, default values and parameters by name.
+    /// The meter goes on from where it stands.
+    ///
+    /// # Errors
+    /// What the formula raised, a missing parameter, a limit. Unexpected parameters are the
+    /// caller's to check: which names are taken may depend on other formulas.
+    pub(crate) fn evaluate(
+        &mut self,
+        template: &Arc<Template>,
+        constants: &[Value],
+        defaults: &[Value],
+        parameters: &Arc<Dict>,
+    ) -> Result<Value> {
+        let result = self.bind_parameters(template, defaults, parameters).and_then(|()| {
+            let shared = OnceCell::new();
+            self.run_unit(Program { template, constants, shared: &shared }, 0)
+        });
+        self.clean_up();
+        result
     }
 
-    /// The next element; pays one step.
-    pub fn next(&mut self, _iter: &mut Iter) -> Result<Option<Value>> {
-        todo!()
+    /// Evaluates one default of a formula; its unit takes no parameter.
+    pub(crate) fn evaluate_default(
+        &mut self,
+        template: &Arc<Template>,
+        constants: &[Value],
+        unit: u16,
+    ) -> Result<Value> {
+        let shared = OnceCell::new();
+        let result = self.run_unit(Program { template, constants, shared: &shared }, unit);
+        self.clean_up();
+        result
     }
 
-    /// All elements; pays a step and memory for each, as [`Meter::list`].
-    pub fn collect(&mut self, _value: &Value) -> Result<Vec<Value>> {
-        todo!()
+    /// Runs a unit whose parameters are on an otherwise empty stack.
+    fn run_unit(&mut self, program: Program<'_>, unit: u16) -> Result<Value> {
+        let mut frame = Frame::enter(self, program, unit, 0, &[])?;
+        match self.run(&mut frame)? {
+            Flow::Return(value) => Ok(value),
+            Flow::Yield(_) => Err(Raise::type_error("a formula cannot yield")),
+        }
+    }
+
+    fn clean_up(&mut self) {
+        self.stack.clear();
+        self.loops.clear();
+        self.builders.clear();
+        for cell in self.cells.drain(..) {
+            *cell.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Puts the parameters on the empty stack in the signature's order, `**kw` last.
+    fn bind_parameters(&mut self, template: &Template, defaults: &[Value], given: &Arc<Dict>) -> Result<()> {
+        let unit = &template.units[0];
+        if unit.parameters.is_empty() {
+            if unit.has_rest {
+                self.stack.push(Value::Dict(given.clone()));
+            }
+            return Ok(());
+        }
+        let mut defaults = defaults.iter();
+        for parameter in &unit.parameters {
+            let default = if parameter.has_default { defaults.next() } else { None };
+            match given.get_str(&parameter.name).or(default) {
+                Some(value) => self.stack.push(value.clone()),
+                None => {
+                    return Err(Box::new(Raise {
+                        kind: RaiseKind::MissingParameter(parameter.name.to_string()),
+                        message: format!("the parameter '{}' has no value", parameter.name),
+                        at: None,
+                    }));
+                }
+            }
+        }
+        if unit.has_rest {
+            let mut rest = Dict::new();
+            for (key, value) in given.iter() {
+                if let Value::Str(name) = key
+                    && !unit.parameters.iter().any(|parameter| *parameter.name == *name.as_str())
+                {
+                    rest.insert_str(name.clone(), value.clone());
+                }
+            }
+            self.stack.push(Value::Dict(Arc::new(rest)));
+        }
+        Ok(())
     }
 }

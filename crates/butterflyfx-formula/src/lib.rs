@@ -8,6 +8,7 @@
 //!
 //! This crate knows no files, no sockets, no machine code.
 
+mod ast;
 pub mod builtins;
 pub mod dict;
 pub mod document;
@@ -17,12 +18,16 @@ pub mod formula;
 pub mod interpret;
 pub mod json;
 pub mod limits;
+mod lower;
 pub mod math;
 pub mod meter;
 pub mod methods;
 pub mod number;
 pub mod operate;
+mod parse;
+mod scan;
 pub mod sequence;
 mod teardown;
+mod template;
 pub mod text;
 pub mod value;
