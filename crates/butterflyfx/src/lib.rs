@@ -9,3 +9,4 @@ pub mod config;
 pub mod evaluation;
 pub mod http;
 pub mod metrics;
+pub mod server;

@@ -1,0 +1,2 @@
+//! Sockets
+mod framing;

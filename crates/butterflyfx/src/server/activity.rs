@@ -1,0 +1,128 @@
+//! What one connection is doing, as its driver needs to know to end it in time.
+//!
+//! Timers cost more than clocks: nothing here touches a timer. Events move a deadline, which the
+//! driver compares with the one timer it has armed.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What deadlines are measured from.
+static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Milliseconds since some moment early in the life of the process; never 0.
+pub(crate) fn now_ms() -> u64 {
+    to_ms(Instant::now())
+}
+
+fn to_ms(at: Instant) -> u64 {
+    let millis = at.saturating_duration_since(*BASE).as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// The moment that [`now_ms`] calls this.
+pub(crate) fn instant_of(ms: u64) -> Instant {
+    *BASE + Duration::from_millis(ms.saturating_sub(1))
+}
+
+/// A duration in whole milliseconds, at least one.
+pub(crate) fn ms_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The shared state of one connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    /// When the connection has been quiet for too long, unless requests are in flight.
+    deadline_ms: AtomicU64,
+    /// Requests whose answers are not finished.
+    in_flight: AtomicU32,
+    /// Since when the client takes nothing of what is sent; 0 while it does.
+    write_blocked_since_ms: AtomicU64,
+    /// Whether a head has begun and is not complete.
+    in_head: AtomicBool,
+    /// The number of the latest request whose body came too slowly; 0 for none.
+    slow_request: AtomicU64,
+}
+
+impl Activity {
+    /// A connection that must say something by `deadline_ms`.
+    pub(crate) fn new(deadline_ms: u64) -> Activity {
+        Activity {
+            deadline_ms: AtomicU64::new(deadline_ms),
+            in_flight: AtomicU32::new(0),
+            write_blocked_since_ms: AtomicU64::new(0),
+            in_head: AtomicBool::new(false),
+            slow_request: AtomicU64::new(0),
+        }
+    }
+
+    /// See [`Activity::deadline_ms`](field@Activity::deadline_ms).
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        self.deadline_ms.load(Ordering::Relaxed)
+    }
+
+    /// A head has begun: it must be complete in time.
+    pub(crate) fn head_began(&self, deadline_ms: u64) {
+        self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        self.in_head.store(true, Ordering::Relaxed);
+    }
+
+    /// The head that had begun is complete.
+    pub(crate) fn head_ended(&self) {
+        self.in_head.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a head is incomplete.
+    pub(crate) fn is_in_head(&self) -> bool {
+        self.in_head.load(Ordering::Relaxed)
+    }
+
+    /// A request goes to its handler.
+    pub(crate) fn request_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An answer is finished or given up; the connection may be quiet until `idle_deadline_ms`.
+    pub(crate) fn request_ended(&self, idle_deadline_ms: u64) {
+        // A pipelined head that has begun keeps its own deadline.
+        if !self.is_in_head() {
+            self.deadline_ms.store(idle_deadline_ms, Ordering::Relaxed);
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests whose answers are not finished.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The client takes nothing at the moment.
+    pub(crate) fn write_blocked(&self) {
+        if self.write_blocked_since_ms.load(Ordering::Relaxed) == 0 {
+            self.write_blocked_since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client took something.
+    pub(crate) fn write_moved(&self) {
+        if self.write_blocked_since_ms.load(Ordering::Relaxed) != 0 {
+            self.write_blocked_since_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Since when the client takes nothing, if it does not.
+    pub(crate) fn write_blocked_since_ms(&self) -> Option<u64> {
+        Some(self.write_blocked_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// The body of this request came too slowly.
+    pub(crate) fn set_slow_request(&self, number: u64) {
+        self.slow_request.store(number, Ordering::Relaxed);
+    }
+
+    /// Whether the body of this request came too slowly.
+    pub(crate) fn is_slow_request(&self, number: u64) -> bool {
+        self.slow_request.load(Ordering::Relaxed) == number
+    }
+}

@@ -1,0 +1,182 @@
+//! Bodies: a request's, which must arrive in time, and an answer's, whose end ends the request.
+
+use super::activity::{Activity, ms_of, now_ms};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+/// How fast a body must come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// The longest pause.
+    pub(crate) timeout: Duration,
+    /// Bytes a second on average, looked at once a body takes longer than `timeout`.
+    pub(crate) rate_min: u64,
+}
+
+/// Why a request's body cannot be read to its end.
+#[derive(Debug)]
+pub enum BodyError {
+    /// It came too slowly: the answer will be 408, whatever the handler says.
+    TooSlow,
+    /// The connection broke, or the framing is malformed.
+    Broken(hyper::Error),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BodyError::TooSlow => out.write_str("the request body comes too slowly"),
+            BodyError::Broken(_) => out.write_str("the request body is malformed or incomplete"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// A request's body. Costs a timer only if it has to be waited for.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    activity: Arc<Activity>,
+    /// The request's number on its connection.
+    number: u64,
+    pace: Pace,
+    received: u64,
+    waiting: Option<Waiting>,
+}
+
+/// The first wait for a body, and the pause it is in.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    is_paused: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl RequestBody {
+    /// The body of request `number` on a connection.
+    pub(crate) fn new(incoming: Incoming, activity: Arc<Activity>, number: u64, pace: Pace) -> RequestBody {
+        RequestBody { incoming, activity, number, pace, received: 0, waiting: None }
+    }
+
+    /// Whether the pause, or the whole body, takes too long. Registers for the moment it will.
+    fn is_too_slow(&mut self, cx: &mut Context<'_>) -> bool {
+        let timeout = self.pace.timeout;
+        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+            since: Instant::now(),
+            is_paused: true,
+            timer: Box::pin(tokio::time::sleep(timeout)),
+        });
+        if !waiting.is_paused {
+            waiting.is_paused = true;
+            waiting.timer.as_mut().reset(tokio::time::Instant::now() + timeout);
+            let taken = waiting.since.elapsed();
+            let wanted = u128::from(self.pace.rate_min) * taken.as_millis() / 1_000;
+            if taken > timeout && u128::from(self.received) < wanted {
+                return true;
+            }
+        }
+        waiting.timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = &mut *self;
+        match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    body.received += data.len() as u64;
+                }
+                if let Some(waiting) = &mut body.waiting {
+                    waiting.is_paused = false;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if body.is_too_slow(cx) => {
+                body.activity.set_slow_request(body.number);
+                Poll::Ready(Some(Err(BodyError::TooSlow)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// Counts a request as in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) app: Arc<crate::app::App>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) idle_timeout: Duration,
+}
+
+impl InFlight {
+    /// A request goes to its handler.
+    pub(crate) fn begin(
+        app: &Arc<crate::app::App>,
+        activity: &Arc<Activity>,
+        idle_timeout: Duration,
+    ) -> InFlight {
+        app.metrics.request_began();
+        activity.request_began();
+        InFlight { app: Arc::clone(app), activity: Arc::clone(activity), idle_timeout }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.app.metrics.request_ended();
+        self.activity.request_ended(now_ms().saturating_add(ms_of(self.idle_timeout)));
+    }
+}
+
+/// An answer's body. The request is in flight until hyper drops it.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    pub(crate) body: axum::body::Body,
+    pub(crate) _in_flight: InFlight,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

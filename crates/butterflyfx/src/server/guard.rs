@@ -1,0 +1,240 @@
+//! The stream between a socket and hyper: tells HTTP/1 from HTTP/2, watches HTTP/1 framing, and
+//! notes what the connection is doing.
+//!
+//! Bad framing is made visible to hyper instead of answered here, because answers to earlier
+//! requests may still be on their way: in a head the bytes from the violation on are replaced by a
+//! zero and the head's end, which hyper answers with 400 in its turn and closes; in a body the
+//! read fails, which hyper gives to the handler and then closes.
+
+use super::activity::{Activity, ms_of, now_ms};
+use super::framing::{Framing, Position};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What an HTTP/2 client sends first.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What follows a violation in a head, so that hyper finds the head complete, and bad.
+const BAD_END: &[u8] = b"\0\r\n\r\n";
+
+/// How a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.0 or 1.1
+    Http1,
+    /// HTTP/2 with prior knowledge
+    Http2,
+}
+
+/// A socket, watched.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    header_timeout: Duration,
+    /// Bytes read while the protocol was found out, and how many of them were handed on.
+    first: Vec<u8>,
+    first_read: usize,
+    /// `None`: HTTP/2, whose framing leaves no doubt.
+    framing: Option<Framing>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A violation was found; this much of [`BAD_END`] has been handed on.
+    Bad(usize),
+    /// The client has ended its side.
+    Ended,
+}
+
+impl Guard {
+    /// Waits for the first bytes and tells by them how the client speaks.
+    ///
+    /// # Errors
+    /// The socket's; an end before the first byte.
+    pub(crate) async fn accept(
+        mut stream: TcpStream,
+        activity: Arc<Activity>,
+        head_max: usize,
+        header_timeout: Duration,
+    ) -> io::Result<(Guard, Protocol)> {
+        let mut first = Vec::with_capacity(1024);
+        let protocol = loop {
+            if stream.read_buf(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if first.len() >= HTTP2_PREFACE.len() || !HTTP2_PREFACE.starts_with(&first) {
+                let is_http2 = first.starts_with(HTTP2_PREFACE);
+                break if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+            }
+            if !activity.is_in_head() {
+                activity.head_began(now_ms() + ms_of(header_timeout));
+            }
+        };
+        activity.head_ended();
+        let framing = (protocol == Protocol::Http1).then(|| Framing::new(head_max));
+        let mut guard =
+            Guard { stream, activity, header_timeout, first, first_read: 0, framing, state: State::Open };
+        let mut first = std::mem::take(&mut guard.first);
+        let good = guard.inspect(&first)?;
+        first.truncate(good);
+        guard.first = first;
+        Ok((guard, protocol))
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(crate) fn has_unread_input(&self) -> bool {
+        let in_body = self.framing.as_ref().is_some_and(|framing| framing.position() == Position::Body);
+        matches!(self.state, State::Bad(_)) || (self.state == State::Open && in_body)
+    }
+
+    /// Ends our side, and reads on for a moment so that the client can see its answer: a socket
+    /// closed with unread input is reset, and a reset discards what was sent.
+    pub(crate) async fn linger(mut self, bytes_max: usize, time_max: Duration) {
+        let linger = async {
+            self.stream.shutdown().await?;
+            let mut discarded = 0;
+            let mut buffer = vec![0; 16 * 1024];
+            while discarded < bytes_max {
+                match self.stream.read(&mut buffer).await? {
+                    0 => break,
+                    n => discarded += n,
+                }
+            }
+            io::Result::Ok(())
+        };
+        // However it ends, the connection is over.
+        let _ = tokio::time::timeout(time_max, linger).await;
+    }
+
+    /// Sends a whole answer past hyper, where nothing else can be on its way.
+    pub(crate) async fn say(&mut self, answer: &[u8]) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.write_all(answer)).await;
+    }
+
+    /// Looks at bytes from the socket; gives back how many of them to hand on.
+    fn inspect(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let Some(framing) = &mut self.framing else { return Ok(piece.len()) };
+        let was_in_head = framing.position() == Position::Head;
+        match framing.scan(piece) {
+            Ok(()) => {
+                let is_in_head = framing.position() == Position::Head;
+                if is_in_head && !self.activity.is_in_head() {
+                    self.activity.head_began(now_ms() + ms_of(self.header_timeout));
+                } else if was_in_head && !is_in_head {
+                    self.activity.head_ended();
+                }
+                Ok(piece.len())
+            }
+            Err(violation) => {
+                tracing::debug!(reason = violation.reason, "refused bad framing");
+                self.activity.head_ended();
+                self.state = State::Bad(if violation.in_head { 0 } else { BAD_END.len() });
+                if !violation.in_head && violation.at == 0 {
+                    return Err(bad_body());
+                }
+                Ok(violation.at)
+            }
+        }
+    }
+}
+
+fn bad_body() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the body's framing is malformed")
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first_read < self.first.len() {
+            let rest = &self.first[self.first_read..];
+            let taken = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..taken]);
+            self.first_read += taken;
+            if self.first_read == self.first.len() {
+                self.first = Vec::new();
+                self.first_read = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if let State::Bad(sent) = self.state {
+            let rest = &BAD_END[sent..];
+            if rest.is_empty() {
+                return Poll::Ready(Err(bad_body()));
+            }
+            let taken = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..taken]);
+            self.state = State::Bad(sent + taken);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let guard = &mut *self;
+        let piece = &buffer.filled()[before..];
+        if piece.is_empty() {
+            guard.state = State::Ended;
+            return Poll::Ready(Ok(()));
+        }
+        let good = guard.inspect(piece)?;
+        buffer.set_filled(before + good);
+        if good == 0 {
+            // Nothing of the piece may be handed on, but nothing handed on means the end: go on
+            // with what follows a violation at once.
+            return self.poll_read(cx, buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Guard {
+    fn note_write<T>(&self, outcome: &Poll<T>) {
+        match outcome {
+            Poll::Ready(_) => self.activity.write_moved(),
+            Poll::Pending => self.activity.write_blocked(),
+        }
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(&outcome);
+        outcome
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.note_write(&outcome);
+        outcome
+    }
+}
