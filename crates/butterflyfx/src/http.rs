@@ -1,5 +1,7 @@
 //! The HTTP API: endpoints, wire types, problems, and the OpenAPI document made from them.
 
+pub mod problem;
+
 use crate::app::App;
 use std::sync::Arc;
 

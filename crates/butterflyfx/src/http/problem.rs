@@ -71,6 +71,8 @@ codes! {
         "An identity is 1 to 16 hexadecimal digits of either case, with or without `0x`, for example `0xA114047D0E9FBBF9`. Use the `substrate_id` or `relationship_id` of an earlier answer as it is.";
     InvalidCursor "invalid_cursor" 400 "The cursor is not valid"
         "A cursor is the `next_cursor` of an earlier answer to the same list with the same filter, unchanged. Start again without a cursor.";
+    InvalidRequest "invalid_request" 400 "The request is malformed"
+        "The request breaks a rule of HTTP itself: its target, its `Host` header or its framing. Ordinary clients and proxies never send this; look at what builds the request.";
     Unauthorized "unauthorized" 401 "The request has no valid credentials"
         "Send the credentials that the server asks for.";
     Forbidden "forbidden" 403 "The credentials do not allow this"
@@ -87,6 +89,8 @@ codes! {
         "The path is none of the API's. `GET /openapi.json` lists all endpoints; `/api/v1/docs` shows them.";
     MethodNotAllowed "method_not_allowed" 405 "The endpoint does not take this method"
         "The path exists, but not for this method. The `Allow` header lists the methods it takes.";
+    RequestTimeout "request_timeout" 408 "The request body came too slowly"
+        "The body paused for too long, or came at too low a rate. Send it again over a better connection, or in smaller parts.";
     SubstrateExists "substrate_exists" 409 "The formula exists already"
         "A substrate with this formula is there; `substrate_id` is its identity. Use it, or add `?on_conflict=return` to get the existing one with status 200. Metadata makes no difference.";
     IdentityInUse "identity_in_use" 409 "The identity holds another formula"
@@ -127,6 +131,8 @@ codes! {
         "An `Idempotency-Key` belongs to one request for 24 hours on its path. Use a new key for a new request.";
     RateLimited "rate_limited" 429 "Too many requests"
         "The client sent more requests than its quota. `Retry-After` says when to try again.";
+    HeadersTooLarge "headers_too_large" 431 "The request has too many headers"
+        "The request line and headers are larger, or more, than the server takes. Send fewer or shorter headers; cookies are not needed.";
     Internal "internal" 500 "The server failed"
         "A fault of the server, not of the request. The log has the details under the request's id (`X-Request-Id`).";
     Overloaded "overloaded" 503 "The server is overloaded"

@@ -1,0 +1,153 @@
+//! The OpenMetrics text. Families come whole and end with `# EOF`, as the format asks.
+
+use super::routes::TEMPLATES;
+use super::{DURATION_BOUNDS_NS, METHODS, Metrics, resident_bytes};
+use crate::app::{App, Readiness};
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+
+/// The media type of the text.
+pub const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const CLASS_NAMES: [&str; super::CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The text so far. Writing to a string cannot fail, so results of `write!` are let go.
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# TYPE butterflyfx_{name} {kind}");
+        if name.ends_with("_seconds") {
+            let _ = writeln!(self.0, "# UNIT butterflyfx_{name} seconds");
+        } else if name.ends_with("_bytes") {
+            let _ = writeln!(self.0, "# UNIT butterflyfx_{name} bytes");
+        }
+        let _ = writeln!(self.0, "# HELP butterflyfx_{name} {help}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        let _ = writeln!(self.0, "butterflyfx_{name}_total {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        let _ = writeln!(self.0, "butterflyfx_{name} {value}");
+    }
+}
+
+/// Nanoseconds as seconds, exactly.
+fn seconds(ns: u64) -> String {
+    let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
+    let trimmed = text.trim_end_matches('0');
+    if trimmed.ends_with('.') { format!("{trimmed}0") } else { trimmed.to_owned() }
+}
+
+/// The whole text.
+pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
+    let mut text = Text(String::with_capacity(16 * 1024));
+    requests(&mut text, metrics);
+    text.gauge("http_requests_in_flight", "Requests being answered.", metrics.requests_in_flight());
+    text.gauge("connections", "Open connections.", metrics.connections());
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    text.counter("connections_accepted", "Connections accepted.", load(&metrics.connections_total));
+    text.counter(
+        "connections_refused",
+        "Connections refused because too many were open.",
+        load(&metrics.connections_refused),
+    );
+    text.counter(
+        "connections_timed_out",
+        "Connections closed because the client was too slow.",
+        load(&metrics.connections_timed_out),
+    );
+    text.counter("accept_errors", "Failed attempts to accept a connection.", load(&metrics.accept_errors));
+    text.counter("overloads", "Requests refused because a queue was full.", load(&metrics.overloads));
+    text.counter("panics", "Faults of the program that were caught.", load(&metrics.panics));
+
+    let (substrates, relationships) = app.engine.counts();
+    text.gauge("substrates", "Substrates stored.", substrates);
+    text.gauge("relationships", "Relationships stored.", relationships);
+    text.counter("evaluations", "Evaluations that gave a result.", metrics.sum(|part| &part.evaluations));
+    text.counter(
+        "evaluation_errors",
+        "Evaluations that ended in an error.",
+        metrics.sum(|part| &part.evaluation_errors),
+    );
+    text.counter(
+        "evaluation_steps",
+        "Steps of all evaluations.",
+        metrics.sum(|part| &part.evaluation_steps),
+    );
+    text.gauge(
+        "evaluation_queue_length",
+        "Evaluations and queries waiting for a thread.",
+        app.workers.waiting(),
+    );
+
+    let is_ready = u8::from(app.readiness() == Readiness::Ready);
+    text.gauge("ready", "1 while the server takes work.", is_ready);
+    if let Some(bytes) = resident_bytes() {
+        text.gauge("process_resident_memory_bytes", "Resident memory.", bytes);
+    }
+    let started = u64::try_from(app.started_at.0).unwrap_or_default().saturating_mul(1_000);
+    text.gauge("process_start_time_seconds", "Start of the process since 1970.", seconds(started));
+    text.gauge(
+        "uptime_seconds",
+        "Time since the start.",
+        seconds(u64::try_from(app.started.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+    );
+    text.family("build", "info", "The program.");
+    let _ = writeln!(text.0, "butterflyfx_build_info{{version=\"{}\"}} 1", app.version);
+    text.0.push_str("# EOF\n");
+    text.0
+}
+
+fn requests(text: &mut Text, metrics: &Metrics) {
+    let totals = metrics.route_totals();
+    text.family("http_requests", "counter", "Requests answered.");
+    for (total, route) in totals.iter().zip(TEMPLATES) {
+        for (answers, method) in total.answers.iter().zip(METHODS) {
+            for (answers, class) in answers.iter().zip(CLASS_NAMES) {
+                if *answers > 0 {
+                    let _ = writeln!(
+                        text.0,
+                        "butterflyfx_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{class}\"}} {answers}"
+                    );
+                }
+            }
+        }
+    }
+    let name = "http_request_duration_seconds";
+    text.family(name, "histogram", "Time from a request's head to its answer's.");
+    for (total, route) in totals.iter().zip(TEMPLATES) {
+        let count: u64 = total.durations.iter().sum();
+        if count == 0 {
+            continue;
+        }
+        let mut below = 0;
+        for (durations, bound) in total.durations.iter().zip(DURATION_BOUNDS_NS) {
+            below += durations;
+            let bound = seconds(bound);
+            let _ = writeln!(text.0, "butterflyfx_{name}_bucket{{route=\"{route}\",le=\"{bound}\"}} {below}");
+        }
+        let _ = writeln!(text.0, "butterflyfx_{name}_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
+        let sum = seconds(total.duration_sum_ns);
+        let _ = writeln!(text.0, "butterflyfx_{name}_sum{{route=\"{route}\"}} {sum}");
+        let _ = writeln!(text.0, "butterflyfx_{name}_count{{route=\"{route}\"}} {count}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_shown_exactly() {
+        for (ns, expected) in
+            [(0, "0.0"), (1, "0.000000001"), (50_000, "0.00005"), (1_000_000_000, "1.0"), (10_500_000_000, "10.5")]
+        {
+            assert_eq!(seconds(ns), expected);
+        }
+    }
+}
