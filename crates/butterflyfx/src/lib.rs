@@ -4,9 +4,12 @@
 //! [`server`] owns sockets, limits and shutdown; [`config`] defines every setting once.
 
 pub mod app;
+pub mod bench;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod evaluation;
 pub mod http;
+pub mod log;
 pub mod metrics;
 pub mod server;

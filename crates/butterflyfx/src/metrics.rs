@@ -162,9 +162,7 @@ impl Metrics {
     }
 
     fn sum(&self, counter: fn(&Part) -> &AtomicU64) -> u64 {
-        self.parts
-            .iter()
-            .fold(0, |sum: u64, part| sum.wrapping_add(counter(part).load(Ordering::Relaxed)))
+        self.parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(counter(part).load(Ordering::Relaxed)))
     }
 
     /// An evaluation gave a result after so many steps.

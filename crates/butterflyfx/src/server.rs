@@ -91,9 +91,8 @@ impl Server {
     /// What stands against it.
     pub async fn bind(app: Arc<App>) -> Result<Server, BindError> {
         let config = &app.config;
-        let unknown = |error: io::Error| {
-            BindError::Host(format!("the host {:?} has no address: {error}", config.host))
-        };
+        let unknown =
+            |error: io::Error| BindError::Host(format!("the host {:?} has no address: {error}", config.host));
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((config.host.as_str(), config.port)).await.map_err(unknown)?.collect();
         let mut listeners: Vec<TcpListener> = Vec::new();

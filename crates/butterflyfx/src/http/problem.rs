@@ -506,7 +506,9 @@ impl From<EngineError> for Box<Problem> {
                 }
                 problem
             }
-            EngineError::NoPath => Problem::new(Code::NoPath, "no chain of such relationships connects the two"),
+            EngineError::NoPath => {
+                Problem::new(Code::NoPath, "no chain of such relationships connects the two")
+            }
             EngineError::ScanTooLarge(key, looked_at) => Problem::limit(
                 "scan",
                 format!(
@@ -608,8 +610,7 @@ impl From<JsonError> for Box<Problem> {
             JsonErrorKind::IntegerSize => Problem::limit(Limit::IntegerSize.name(), error.to_string()),
             JsonErrorKind::NumberRange => Problem::new(Code::ValidationFailed, error.to_string()),
         };
-        let span =
-            (error.line > 0).then_some(Place { line: error.line, column: error.column, end: None });
+        let span = (error.line > 0).then_some(Place { line: error.line, column: error.column, end: None });
         let pointer = (!error.pointer.is_empty()).then_some(error.pointer);
         problem.with_fault(Fault { pointer, span, message: error.message, ..Fault::default() })
     }
@@ -697,14 +698,14 @@ mod tests {
 
     #[test]
     fn a_problem_is_written_with_all_its_parts() {
-        let problem = Problem::invalid("/a~1b/0", "must be a \"string\"").with_number("limit_bytes", 7).with_fault(
-            Fault {
+        let problem = Problem::invalid("/a~1b/0", "must be a \"string\"")
+            .with_number("limit_bytes", 7)
+            .with_fault(Fault {
                 span: Some(Place { line: 1, column: 2, end: Some((1, 4)) }),
                 substrate_id: Some(SubstrateId(1)),
                 message: "here".into(),
                 ..Fault::default()
-            },
-        );
+            });
         let mut out = String::new();
         problem.write(Some("/api/v1/x"), &mut out);
         assert_eq!(

@@ -74,11 +74,7 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         "Evaluations that ended in an error.",
         metrics.sum(|part| &part.evaluation_errors),
     );
-    text.counter(
-        "evaluation_steps",
-        "Steps of all evaluations.",
-        metrics.sum(|part| &part.evaluation_steps),
-    );
+    text.counter("evaluation_steps", "Steps of all evaluations.", metrics.sum(|part| &part.evaluation_steps));
     text.gauge(
         "evaluation_queue_length",
         "Evaluations and queries waiting for a thread.",
@@ -144,9 +140,13 @@ mod tests {
 
     #[test]
     fn nanoseconds_are_shown_exactly() {
-        for (ns, expected) in
-            [(0, "0.0"), (1, "0.000000001"), (50_000, "0.00005"), (1_000_000_000, "1.0"), (10_500_000_000, "10.5")]
-        {
+        for (ns, expected) in [
+            (0, "0.0"),
+            (1, "0.000000001"),
+            (50_000, "0.00005"),
+            (1_000_000_000, "1.0"),
+            (10_500_000_000, "10.5"),
+        ] {
             assert_eq!(seconds(ns), expected);
         }
     }

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn paths_find_their_templates() {
-        let check = |path: &str, template: &str| assert_eq!(Route::of_path(path).template(), template, "{path}");
+        let check =
+            |path: &str, template: &str| assert_eq!(Route::of_path(path).template(), template, "{path}");
         check("/", "/");
         check("/api/v1/substrates", "/api/v1/substrates");
         check("/api/v1/substrates/", "/api/v1/substrates/{id}");

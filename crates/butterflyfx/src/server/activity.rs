@@ -41,6 +41,8 @@ pub(crate) struct Activity {
     write_blocked_since_ms: AtomicU64,
     /// Whether a head has begun and is not complete.
     in_head: AtomicBool,
+    /// Whether the connection is given up because the client is too slow.
+    given_up: AtomicBool,
     /// The number of the latest request whose body came too slowly; 0 for none.
     slow_request: AtomicU64,
 }
@@ -53,6 +55,7 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             write_blocked_since_ms: AtomicU64::new(0),
             in_head: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             slow_request: AtomicU64::new(0),
         }
     }
@@ -76,6 +79,16 @@ impl Activity {
     /// Whether a head is incomplete.
     pub(crate) fn is_in_head(&self) -> bool {
         self.in_head.load(Ordering::Relaxed)
+    }
+
+    /// The client is too slow; nothing more is read.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more is read.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// A request goes to its handler.

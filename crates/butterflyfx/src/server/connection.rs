@@ -21,10 +21,6 @@ use tokio::time::Sleep;
 /// After an idle connection is asked to close, it is closed anyway this much later.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// How much unread input is discarded, and for how long, so that a client sees its refusal.
-const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
-const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-
 /// HTTP/2 streams that a client opened and reset before they were accepted, and streams reset for
 /// the client's own errors: more is an attack ("rapid reset") and ends the connection.
 const HTTP2_PENDING_RESETS_MAX: usize = 20;
@@ -93,97 +89,27 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, connections: A
         })
     };
     let io = TokioIo::new(guard);
-    match protocol {
+    let end = match protocol {
         Protocol::Http1 => {
-            let mut connection = connections.builders.http1.serve_connection(io, service);
-            let end = driver.drive(&mut Http1(&mut connection)).await;
-            let mut guard = connection.into_parts().io.into_inner();
-            match end {
-                End::Done if guard.has_unread_input() => guard.linger(LINGER_BYTES_MAX, LINGER_TIME_MAX).await,
-                End::Done => {}
-                End::TooSlow { in_head } => {
-                    shared.app.metrics.connection_timed_out();
-                    if in_head {
-                        guard.say(TOO_SLOW_ANSWER).await;
-                    }
-                }
-            }
+            let connection = connections.builders.http1.serve_connection(io, service);
+            driver.drive(pin!(connection), |connection| connection.graceful_shutdown()).await
         }
         Protocol::Http2 => {
-            let mut connection = pin!(connections.builders.http2.serve_connection(io, service));
-            if let End::TooSlow { .. } = driver.drive(&mut Http2(connection.as_mut())).await {
-                shared.app.metrics.connection_timed_out();
-            }
+            let connection = connections.builders.http2.serve_connection(io, service);
+            driver.drive(pin!(connection), |connection| connection.graceful_shutdown()).await
         }
+    };
+    if matches!(end, End::TooSlow) {
+        shared.app.metrics.connection_timed_out();
     }
 }
-
-const TOO_SLOW_ANSWER: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// How a connection came to its end.
 enum End {
     /// By itself, or asked to.
     Done,
     /// The client was too slow.
-    TooSlow { in_head: bool },
-}
-
-/// What differs between the protocols for the driver.
-trait Connection {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-    fn finish_requests_and_close(&mut self);
-}
-
-struct Http1<'a, S: hyper::service::HttpService<hyper::body::Incoming>>(
-    &'a mut http1::Connection<TokioIo<Guard>, S>,
-);
-
-impl<S, B> Connection for Http1<'_, S>
-where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: http_body::Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    http1::Connection<TokioIo<Guard>, S>: Unpin,
-{
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_without_shutdown(cx).map(|end| {
-            if let Err(error) = end {
-                tracing::debug!(%error, "connection ended");
-            }
-        })
-    }
-
-    fn finish_requests_and_close(&mut self) {
-        Pin::new(&mut *self.0).graceful_shutdown();
-    }
-}
-
-struct Http2<'a, S>(Pin<&'a mut http2::Connection<TokioIo<Guard>, S, TokioExecutor>>)
-where
-    S: hyper::service::HttpService<hyper::body::Incoming>;
-
-impl<S, B> Connection for Http2<'_, S>
-where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx).map(|end| {
-            if let Err(error) = end {
-                tracing::debug!(%error, "connection ended");
-            }
-        })
-    }
-
-    fn finish_requests_and_close(&mut self) {
-        self.0.as_mut().graceful_shutdown();
-    }
+    TooSlow,
 }
 
 /// Keeps time for one connection, with one timer that is moved only when it must fire earlier, or
@@ -218,10 +144,7 @@ impl Timer {
 
 impl Driver<'_> {
     /// Waits for the first bytes; `None` where they do not come in time or the server stops.
-    async fn before_first_request<T>(
-        &self,
-        accepted: impl Future<Output = std::io::Result<T>>,
-    ) -> Option<T> {
+    async fn before_first_request<T>(&self, accepted: impl Future<Output = std::io::Result<T>>) -> Option<T> {
         let mut accepted = pin!(accepted);
         let mut stopped = pin!(self.connections.stop.notified());
         let mut timer = Timer::new(self.activity.deadline_ms());
@@ -249,7 +172,11 @@ impl Driver<'_> {
     }
 
     /// Lets hyper serve until the connection ends or must end.
-    async fn drive(&self, connection: &mut impl Connection) -> End {
+    async fn drive<C, E>(&self, mut connection: Pin<&mut C>, close: impl Fn(Pin<&mut C>)) -> End
+    where
+        C: Future<Output = Result<(), E>>,
+        E: std::fmt::Display,
+    {
         let mut stopped = pin!(self.connections.stop.notified());
         let mut is_stop_watched = false;
         let mut timer = Timer::new(self.activity.deadline_ms());
@@ -258,7 +185,10 @@ impl Driver<'_> {
         let mut closing_ms: Option<u64> = None;
         poll_fn(|cx| {
             loop {
-                if connection.poll(cx).is_ready() {
+                if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+                    if let Err(error) = end {
+                        tracing::debug!(%error, "connection ended");
+                    }
                     return Poll::Ready(End::Done);
                 }
                 if !is_stop_watched {
@@ -267,7 +197,7 @@ impl Driver<'_> {
                 }
                 if closing_ms.is_none() && self.connections.is_stopping() {
                     closing_ms = Some(u64::MAX);
-                    connection.finish_requests_and_close();
+                    close(connection.as_mut());
                     continue;
                 }
                 let deadline_ms = closing_ms.unwrap_or(u64::MAX).min(self.activity.deadline_ms());
@@ -293,9 +223,14 @@ impl Driver<'_> {
                         closing_ms = Some(closing);
                         timer.set(closing);
                         is_timer_watched = false;
-                        connection.finish_requests_and_close();
+                        close(connection.as_mut());
                     }
-                    Due::End(end) => return Poll::Ready(end),
+                    Due::End => {
+                        // The guard says why, where that is possible, when hyper reads again.
+                        self.activity.give_up();
+                        let _ = connection.as_mut().poll(cx);
+                        return Poll::Ready(End::TooSlow);
+                    }
                 }
             }
         })
@@ -309,7 +244,7 @@ impl Driver<'_> {
         if let Some(since) = self.activity.write_blocked_since_ms()
             && now >= since.saturating_add(write_timeout)
         {
-            return Due::End(End::TooSlow { in_head: false });
+            return Due::End;
         }
         let deadline = self.activity.deadline_ms();
         if self.activity.in_flight() > 0 {
@@ -318,14 +253,14 @@ impl Driver<'_> {
         }
         match closing_ms {
             Some(closing) if closing != u64::MAX && now >= closing => {
-                return Due::End(End::TooSlow { in_head: false });
+                return Due::End;
             }
             _ if now < deadline => return Due::Later(deadline),
             Some(closing) if closing != u64::MAX => return Due::Later(closing),
             _ => {}
         }
         if self.activity.is_in_head() {
-            return Due::End(End::TooSlow { in_head: true });
+            return Due::End;
         }
         Due::Close
     }
@@ -338,5 +273,5 @@ enum Due {
     /// Ask the connection to close.
     Close,
     /// End it.
-    End(End),
+    End,
 }

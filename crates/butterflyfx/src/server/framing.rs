@@ -46,10 +46,9 @@ pub(crate) struct Violation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before a request line; blank lines may come first.
+    /// Before or in a request line (whose beginning is in `line`); blank lines may come first.
     Start,
-    /// In the request line (its beginning is in `line`) or in headers.
-    RequestLine,
+    /// After the request line.
     Headers,
     /// Bytes of a body of known length to go.
     Length(u64),
@@ -91,7 +90,7 @@ impl Framing {
     pub(crate) fn position(&self) -> Position {
         match self.state {
             State::Start if self.line.is_empty() => Position::Between,
-            State::Start | State::RequestLine | State::Headers => Position::Head,
+            State::Start | State::Headers => Position::Head,
             _ => Position::Body,
         }
     }
@@ -111,7 +110,7 @@ impl Framing {
                     at += 1;
                     self.state = if seen == 0 { State::ChunkEnd(1) } else { State::ChunkSize };
                 }
-                State::Start | State::RequestLine | State::Headers | State::ChunkSize | State::Trailers => {
+                State::Start | State::Headers | State::ChunkSize | State::Trailers => {
                     let Some(end) = memchr(b'\n', rest) else {
                         return self.keep(rest).map_err(|reason| self.violation(at, reason));
                     };
@@ -135,7 +134,7 @@ impl Framing {
     }
 
     fn violation(&self, at: usize, reason: &'static str) -> Violation {
-        let in_head = matches!(self.state, State::Start | State::RequestLine | State::Headers);
+        let in_head = matches!(self.state, State::Start | State::Headers);
         Violation { at, in_head, reason }
     }
 
@@ -155,10 +154,12 @@ impl Framing {
     fn keep(&mut self, rest: &[u8]) -> Result<(), &'static str> {
         let length = self.line.len() + rest.len();
         match self.state {
-            State::ChunkSize if length > CHUNK_LINE_BYTES_MAX => return Err("a chunk's size line is too long"),
+            State::ChunkSize if length > CHUNK_LINE_BYTES_MAX => {
+                return Err("a chunk's size line is too long");
+            }
             State::Trailers if length > TRAILER_BYTES_MAX => return Err("trailers are too long"),
             // hyper answers 431 by itself as soon as it has this much; no more need be kept.
-            State::Start | State::RequestLine | State::Headers if length > self.head_max + 2 => return Ok(()),
+            State::Start | State::Headers if length > self.head_max + 2 => return Ok(()),
             _ => {}
         }
         self.line.extend_from_slice(rest);
@@ -174,7 +175,7 @@ impl Framing {
             return Err("a line holds a carriage return");
         }
         match self.state {
-            State::Start | State::RequestLine => {
+            State::Start => {
                 if !line.is_empty() {
                     self.content_length = None;
                     self.chunked = false;
@@ -368,7 +369,10 @@ mod tests {
         check(&format!("{chunked}5\nhello\r\n"), Err("a line ends in a bare line feed"));
         check(&format!("{chunked}5;a\rb\r\nhello\r\n"), Err("a line holds a carriage return"));
         check(&format!("{chunked}5;a\0b\r\nhello\r\n"), Err("a chunk extension holds control characters"));
-        check(&format!("{chunked}5;{}\r\nhello\r\n", "a".repeat(300)), Err("a chunk's size line is too long"));
+        check(
+            &format!("{chunked}5;{}\r\nhello\r\n", "a".repeat(300)),
+            Err("a chunk's size line is too long"),
+        );
         let longer = "chunk data is longer than its size says";
         check(&format!("{chunked}4\r\nhello\r\n"), Err(longer));
         check(&format!("{chunked}5\r\nhello\n0\r\n\r\n"), Err(longer));

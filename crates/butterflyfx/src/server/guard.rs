@@ -8,13 +8,15 @@
 
 use super::activity::{Activity, ms_of, now_ms};
 use super::framing::{Framing, Position};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// What an HTTP/2 client sends first.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,7 +45,23 @@ pub(crate) struct Guard {
     /// `None`: HTTP/2, whose framing leaves no doubt.
     framing: Option<Framing>,
     state: State,
+    linger: Option<Linger>,
 }
+
+/// Reading on after the last answer, see [`Guard::poll_linger`].
+#[derive(Debug)]
+struct Linger {
+    timer: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// How much unread input is discarded, and for how long.
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What a client is told that does not finish the head of its request.
+const TOO_SLOW_ANSWER: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -80,8 +98,16 @@ impl Guard {
         };
         activity.head_ended();
         let framing = (protocol == Protocol::Http1).then(|| Framing::new(head_max));
-        let mut guard =
-            Guard { stream, activity, header_timeout, first, first_read: 0, framing, state: State::Open };
+        let mut guard = Guard {
+            stream,
+            activity,
+            header_timeout,
+            first,
+            first_read: 0,
+            framing,
+            state: State::Open,
+            linger: None,
+        };
         let mut first = std::mem::take(&mut guard.first);
         let good = guard.inspect(&first)?;
         first.truncate(good);
@@ -90,33 +116,30 @@ impl Guard {
     }
 
     /// Whether the client may still be sending what nobody will read.
-    pub(crate) fn has_unread_input(&self) -> bool {
+    fn has_unread_input(&self) -> bool {
         let in_body = self.framing.as_ref().is_some_and(|framing| framing.position() == Position::Body);
         matches!(self.state, State::Bad(_)) || (self.state == State::Open && in_body)
     }
 
-    /// Ends our side, and reads on for a moment so that the client can see its answer: a socket
-    /// closed with unread input is reset, and a reset discards what was sent.
-    pub(crate) async fn linger(mut self, bytes_max: usize, time_max: Duration) {
-        let linger = async {
-            self.stream.shutdown().await?;
-            let mut discarded = 0;
-            let mut buffer = vec![0; 16 * 1024];
-            while discarded < bytes_max {
-                match self.stream.read(&mut buffer).await? {
-                    0 => break,
-                    n => discarded += n,
+    /// Reads and forgets what the client still sends, for a moment, so that it can see its
+    /// answer: a socket closed with unread input is reset, and a reset discards what was sent.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| Linger {
+            timer: Box::pin(tokio::time::sleep(LINGER_TIME_MAX)),
+            left: LINGER_BYTES_MAX,
+        });
+        let mut space = [0; 4 * 1024];
+        while linger.left > 0 {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    linger.left = linger.left.saturating_sub(buffer.filled().len());
                 }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return linger.timer.as_mut().poll(cx),
             }
-            io::Result::Ok(())
-        };
-        // However it ends, the connection is over.
-        let _ = tokio::time::timeout(time_max, linger).await;
-    }
-
-    /// Sends a whole answer past hyper, where nothing else can be on its way.
-    pub(crate) async fn say(&mut self, answer: &[u8]) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.write_all(answer)).await;
+        }
+        Poll::Ready(())
     }
 
     /// Looks at bytes from the socket; gives back how many of them to hand on.
@@ -177,6 +200,13 @@ impl AsyncRead for Guard {
             self.state = State::Bad(sent + taken);
             return Poll::Ready(Ok(()));
         }
+        if self.activity.is_given_up() {
+            // Only in an HTTP/1 head is it certain that no other answer is on its way.
+            if self.activity.is_in_head() && self.framing.is_some() {
+                let _ = self.stream.try_write(TOO_SLOW_ANSWER);
+            }
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let guard = &mut *self;
@@ -206,11 +236,7 @@ impl Guard {
 }
 
 impl AsyncWrite for Guard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note_write(&outcome);
         outcome
@@ -221,7 +247,13 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        if self.has_unread_input() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -177,11 +177,18 @@ impl Shared {
                 return Verdict::Answer(Box::new(response));
             }
             _ if !path.starts_with('/') => {
-                return refuse(Code::InvalidRequest, "the request's target must be a path that begins with /");
+                return refuse(
+                    Code::InvalidRequest,
+                    "the request's target must be a path that begins with /",
+                );
             }
             _ => {}
         }
-        if is_http1 && let Some(scheme) = request.uri().scheme_str() && scheme != "http" && scheme != "https" {
+        if is_http1
+            && let Some(scheme) = request.uri().scheme_str()
+            && scheme != "http"
+            && scheme != "https"
+        {
             return refuse(Code::InvalidRequest, "the request's target must be a path that begins with /");
         }
         if let Some(length) = headers.get(CONTENT_LENGTH)
