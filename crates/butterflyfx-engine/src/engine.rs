@@ -3,10 +3,13 @@
 use crate::error::EngineError;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::*;
+use crate::state::State;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::formula::{ExpressionType, Formula};
+use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
+use parking_lot::RwLock;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The result of every call.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -14,23 +17,36 @@ pub type Result<T> = std::result::Result<T, EngineError>;
 /// The whole state. Safe to share; readers do not block each other, and a writer holds the lock
 /// only for the change itself: text is parsed before.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    limits: Limits,
+    templates: Templates,
+    pub(crate) state: RwLock<State>,
+    /// Tells engines of one process apart where threads keep formulas at hand.
+    pub(crate) number: u64,
+}
 
-#[allow(unused_variables, reason = "the bodies come next")]
+/// Counts engines.
+static ENGINES: AtomicU64 = AtomicU64::new(1);
+
 impl Engine {
     /// An empty engine.
     pub fn new(limits: Limits) -> Engine {
-        todo!()
+        Engine {
+            limits,
+            templates: Templates::default(),
+            state: RwLock::new(State::new()),
+            number: ENGINES.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// The formula limits in force.
     pub fn limits(&self) -> &Limits {
-        todo!()
+        &self.limits
     }
 
     /// Reads and checks a formula without storing it.
     pub fn check(&self, kind: ExpressionType, code: &str) -> Result<Formula> {
-        todo!()
+        Formula::new(kind, code, &self.limits, &self.templates).map_err(EngineError::Formula)
     }
 
     /// Creates a substrate; nothing is ever overwritten.
@@ -40,7 +56,7 @@ impl Engine {
         new: NewSubstrate,
         on_conflict: OnConflict,
     ) -> Result<Created<Substrate>> {
-        todo!()
+        self.create_one(now, new, on_conflict)
     }
 
     /// Creates many in order; earlier ones are visible to later ones. Atomic: all, or none and
@@ -52,7 +68,7 @@ impl Engine {
         on_conflict: OnConflict,
         atomic: bool,
     ) -> Result<Vec<ItemResult<Substrate>>> {
-        todo!()
+        self.create_many(now, new, on_conflict, atomic)
     }
 
     /// Creates or replaces under a chosen identity.
@@ -63,7 +79,7 @@ impl Engine {
         new: NewSubstrate,
         precondition: &Precondition,
     ) -> Result<Created<Substrate>> {
-        todo!()
+        self.put(now, id, new, precondition)
     }
 
     /// Changes parts of a substrate.
@@ -74,7 +90,7 @@ impl Engine {
         patch: SubstratePatch,
         precondition: &Precondition,
     ) -> Result<Substrate> {
-        todo!()
+        self.patch(now, id, patch, precondition)
     }
 
     /// Deletes a substrate and its relationships; with `restrict` only if it has none.
@@ -84,22 +100,23 @@ impl Engine {
         restrict: bool,
         precondition: &Precondition,
     ) -> Result<()> {
-        todo!()
+        self.delete(id, restrict, precondition)
     }
 
     /// One substrate.
     pub fn substrate(&self, id: SubstrateId) -> Result<Substrate> {
-        todo!()
+        let state = self.state.read();
+        Ok(state.substrate(state.substrates.require(id)?))
     }
 
     /// Whether it exists.
     pub fn contains(&self, id: SubstrateId) -> bool {
-        todo!()
+        self.state.read().substrates.find(id).is_some()
     }
 
     /// All substrates, oldest first.
     pub fn substrates(&self, page: &PageRequest) -> Result<Page<Substrate>> {
-        todo!()
+        self.list_substrates(page)
     }
 
     /// Creates a relationship.
@@ -109,7 +126,7 @@ impl Engine {
         new: NewRelationship,
         on_conflict: OnConflict,
     ) -> Result<Created<Relationship>> {
-        todo!()
+        self.relate_one(now, new, on_conflict)
     }
 
     /// Creates many, as [`Engine::create_substrates`].
@@ -120,17 +137,19 @@ impl Engine {
         on_conflict: OnConflict,
         atomic: bool,
     ) -> Result<Vec<ItemResult<Relationship>>> {
-        todo!()
+        self.relate_many(now, new, on_conflict, atomic)
     }
 
     /// Deletes a relationship.
     pub fn delete_relationship(&self, id: RelationshipId) -> Result<()> {
-        todo!()
+        self.unrelate(id)
     }
 
     /// One relationship.
     pub fn relationship(&self, id: RelationshipId) -> Result<Relationship> {
-        todo!()
+        let state = self.state.read();
+        let slot = state.relationships.find(id).ok_or(EngineError::RelationshipNotFound(id))?;
+        Ok(state.relationship(slot))
     }
 
     /// The relationships at a substrate, oldest first, with their total number under the filter.
@@ -142,7 +161,7 @@ impl Engine {
         types: TypeSet,
         page: &PageRequest,
     ) -> Result<(Page<Relationship>, u64)> {
-        todo!()
+        self.list_relationships_of(id, direction, types, page)
     }
 
     /// Relationships by stored source, target and type, oldest first.
@@ -151,32 +170,41 @@ impl Engine {
         filter: &RelationshipFilter,
         page: &PageRequest,
     ) -> Result<Page<Relationship>> {
-        todo!()
+        self.list_relationships(filter, page)
     }
 
     /// Declares an index over a metadata key and fills it. `false`: it was there.
     pub fn create_index(&self, now: Timestamp, metadata_key: &str) -> Result<bool> {
-        todo!()
+        self.declare_index(now, metadata_key)
     }
 
     /// Drops an index. `false`: there was none.
     pub fn drop_index(&self, metadata_key: &str) -> bool {
-        todo!()
+        let dropped = self.state.write().indexes.remove(metadata_key);
+        // A large index is freed after the lock.
+        dropped.is_some()
     }
 
     /// The declared indexes, by key.
     pub fn indexes(&self) -> Vec<IndexInfo> {
-        todo!()
+        let state = self.state.read();
+        let describe = |(metadata_key, index): (&String, &crate::state::index::Index)| IndexInfo {
+            metadata_key: metadata_key.clone(),
+            entries: index.entries(),
+            distinct_values: index.distinct_values(),
+            created_at: index.created_at,
+        };
+        state.indexes.iter().map(describe).collect()
     }
 
     /// Finds substrates. Uses a declared index where a condition allows it, else a bounded scan.
     pub fn search(&self, search: &Search, page: &PageRequest) -> Result<Page<Substrate>> {
-        todo!()
+        self.find(search, page)
     }
 
     /// Walks the graph, breadth first.
     pub fn traverse(&self, traverse: &Traverse) -> Result<Traversal> {
-        todo!()
+        self.walk(traverse)
     }
 
     /// A shortest path.
@@ -187,27 +215,30 @@ impl Engine {
         types: TypeSet,
         direction: Direction,
     ) -> Result<Path> {
-        todo!()
+        self.find_path(source, target, types, direction)
     }
 
     /// Evaluates a substrate with the caller's parameters and what flows in along its relationships.
     pub fn evaluate(&self, id: SubstrateId, parameters: &Arc<Dict>, explain: bool) -> Result<Evaluation> {
-        todo!()
+        self.invoke(id, parameters, explain)
     }
 
     /// Whether an evaluation is short by its form (a formula without loops and without bound
     /// inputs), so that it may run on a network thread.
     pub fn is_short(&self, id: SubstrateId) -> Result<bool> {
-        todo!()
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        Ok(!state.substrates.is_bound(slot) && state.substrates.template(slot).is_some_and(|code| code.is_short()))
     }
 
     /// Counts and memory by part.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.count_all()
     }
 
     /// The numbers of substrates and relationships, cheap.
     pub fn counts(&self) -> (u64, u64) {
-        todo!()
+        let state = self.state.read();
+        (u64::from(state.substrates.alive()), u64::from(state.relationships.alive()))
     }
 }

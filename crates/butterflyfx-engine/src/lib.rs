@@ -3,9 +3,20 @@
 //! Same commands in the same order give the same state: time and requests come in as
 //! arguments. This crate knows no I/O, no clock, no async, no JSON text.
 
+mod change;
+mod cursor;
 pub mod engine;
 pub mod error;
+mod evaluate;
 pub mod identity;
+mod lists;
+mod merge;
 pub mod model;
+mod path;
+mod read;
+mod search;
+mod state;
+mod stats;
+mod traverse;
 
 pub use engine::Engine;

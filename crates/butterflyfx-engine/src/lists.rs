@@ -1,0 +1,200 @@
+//! Lists of substrates and relationships, page by page, oldest first.
+
+use crate::cursor::{CursorKind, by_creation, read_by_creation};
+use crate::engine::{Engine, Result};
+use crate::identity::SubstrateId;
+use crate::model::*;
+use crate::read::{Slices, Stop, read};
+
+/// Slots looked at in one piece.
+const STEP: u32 = 4096;
+
+impl Engine {
+    pub(crate) fn list_substrates(&self, page: &PageRequest) -> Result<Page<Substrate>> {
+        let after = position(page, CursorKind::Substrates)?;
+        read(&self.state, |state| {
+            let mut items = Vec::new();
+            let mut slot = after.map_or(0, |sequence| state.substrates.sequences.first_after(sequence));
+            while slot < state.substrates.slots() {
+                let mut work = 0;
+                let end = slot.saturating_add(STEP).min(state.substrates.slots());
+                for slot in slot..end {
+                    work += 1;
+                    if !state.substrates.is_alive(slot) {
+                        continue;
+                    }
+                    if items.len() >= page.limit.max(1) {
+                        let next = items.last().map(|&(_, sequence)| by_creation(CursorKind::Substrates, sequence));
+                        return Ok(Page { items: items.into_iter().map(|(item, _)| item).collect(), next });
+                    }
+                    work += 10;
+                    items.push((state.substrate(slot), state.substrates.sequences.of(slot)));
+                }
+                slot = end;
+                state.pay(work)?;
+            }
+            Ok(Page { items: items.into_iter().map(|(item, _)| item).collect(), next: None })
+        })
+    }
+
+    pub(crate) fn list_relationships_of(
+        &self,
+        id: SubstrateId,
+        direction: Direction,
+        types: TypeSet,
+        page: &PageRequest,
+    ) -> Result<(Page<Relationship>, u64)> {
+        let after = position(page, CursorKind::Relationships)?;
+        let incoming = direction == Direction::Incoming;
+        read(&self.state, |state| {
+            let slot = state.substrates.require(id)?;
+            let mut collector = Collector::new(state, page, after);
+            if types.0 != 0 {
+                // The total under a filter takes a look at all of them.
+                let mut total = 0;
+                let mut first = 0;
+                loop {
+                    let chunk = state.chunk(slot, incoming, first);
+                    let Some(&last) = chunk.last() else { break };
+                    for &one in chunk {
+                        if state.relationships.kind(one).is_among(types) {
+                            total += 1;
+                            if one >= collector.first {
+                                collector.take(state, one);
+                            }
+                        }
+                    }
+                    let work = chunk.len();
+                    first = last + 1;
+                    state.pay(work)?;
+                }
+                return Ok((collector.page(), total));
+            }
+            let total = u64::from(state.degree(slot, incoming));
+            let mut first = collector.first;
+            'all: loop {
+                let chunk = state.chunk(slot, incoming, first);
+                let Some(&last) = chunk.last() else { break };
+                for &one in chunk {
+                    if state.relationships.kind(one).is_alive() && !collector.take(state, one) {
+                        break 'all;
+                    }
+                }
+                let work = chunk.len() * 4;
+                first = last + 1;
+                state.pay(work)?;
+            }
+            Ok((collector.page(), total))
+        })
+    }
+
+    pub(crate) fn list_relationships(
+        &self,
+        filter: &RelationshipFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Relationship>> {
+        let after = position(page, CursorKind::Relationships)?;
+        read(&self.state, |state| {
+            let mut collector = Collector::new(state, page, after);
+            let ends = [(filter.source, false), (filter.target, true)];
+            // An end that is not there has no relationships.
+            let mut slots = [None; 2];
+            for (at, &(id, incoming)) in ends.iter().enumerate() {
+                if let Some(id) = id {
+                    let Some(slot) = state.substrates.find(id) else { return Ok(collector.page()) };
+                    slots[at] = Some((slot, incoming));
+                }
+            }
+            let shortest =
+                slots.into_iter().flatten().min_by_key(|&(slot, incoming)| state.degree(slot, incoming));
+            let matches = |state: &Slices<'_>, one: u32| {
+                let edge = state.relationships.edge(one);
+                state.relationships.kind(one).is_among(filter.types)
+                    && slots[0].is_none_or(|(slot, _)| edge.source == slot)
+                    && slots[1].is_none_or(|(slot, _)| edge.target == slot)
+            };
+            let Some((slot, incoming)) = shortest else {
+                scan_relationships(state, &mut collector, matches)?;
+                return Ok(collector.page());
+            };
+            let mut first = collector.first;
+            'all: loop {
+                let chunk = state.chunk(slot, incoming, first);
+                let Some(&last) = chunk.last() else { break };
+                for &one in chunk {
+                    if matches(state, one) && !collector.take(state, one) {
+                        break 'all;
+                    }
+                }
+                let work = chunk.len() * 2;
+                first = last + 1;
+                state.pay(work)?;
+            }
+            Ok(collector.page())
+        })
+    }
+}
+
+fn scan_relationships(
+    state: &mut Slices<'_>,
+    collector: &mut Collector,
+    matches: impl Fn(&Slices<'_>, u32) -> bool,
+) -> std::result::Result<(), Stop> {
+    let mut slot = collector.first;
+    while slot < state.relationships.slots() {
+        let end = slot.saturating_add(STEP).min(state.relationships.slots());
+        for one in slot..end {
+            if matches(state, one) && !collector.take(state, one) {
+                return Ok(());
+            }
+        }
+        let work = (end - slot) as usize;
+        slot = end;
+        state.pay(work)?;
+    }
+    Ok(())
+}
+
+/// The position that a page request names.
+pub(crate) fn position(page: &PageRequest, kind: CursorKind) -> Result<Option<u64>> {
+    page.after.as_ref().map(|cursor| read_by_creation(cursor, kind)).transpose()
+}
+
+/// Fills a page with relationships.
+struct Collector {
+    items: Vec<Relationship>,
+    limit: usize,
+    /// The first slot that belongs to the page.
+    first: u32,
+    last_sequence: u64,
+    has_more: bool,
+}
+
+impl Collector {
+    fn new(state: &Slices<'_>, page: &PageRequest, after: Option<u64>) -> Collector {
+        Collector {
+            items: Vec::new(),
+            limit: page.limit.max(1),
+            first: after.map_or(0, |sequence| state.relationships.sequences.first_after(sequence)),
+            last_sequence: 0,
+            has_more: false,
+        }
+    }
+
+    /// Takes one more; `false` when the page was full already.
+    #[inline]
+    fn take(&mut self, state: &Slices<'_>, slot: u32) -> bool {
+        if self.items.len() >= self.limit {
+            self.has_more = true;
+            return false;
+        }
+        self.items.push(state.relationship(slot));
+        self.last_sequence = state.relationships.sequences.of(slot);
+        true
+    }
+
+    fn page(self) -> Page<Relationship> {
+        let next = self.has_more.then(|| by_creation(CursorKind::Relationships, self.last_sequence));
+        Page { items: self.items, next }
+    }
+}

@@ -1,0 +1,102 @@
+//! Long reads in slices: after about a millisecond of work a reader lets waiting writers in, and
+//! then goes on with whatever they left.
+//!
+//! Work is counted, not timed, so that the same read does the same everywhere. Between two slices
+//! things may be created and deleted: slots of deleted ones stay dead, and new ones come after, so
+//! a reader may keep slots. Only a compaction renumbers them; then the read begins again, and at
+//! the last try it does not yield, so it ends.
+
+use crate::error::EngineError;
+use crate::state::State;
+use parking_lot::{RwLock, RwLockReadGuard};
+use std::ops::Deref;
+
+/// Units of work in a slice. A unit is a look at a slot or a list entry: 10 to 60 ns.
+const SLICE: usize = 20_000;
+
+/// Entries of a list that are read at once.
+const CHUNK: usize = 4096;
+
+/// Beginnings of a read that gives way to writers.
+const TRIES: u32 = 3;
+
+/// Why a read stops early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Slots were renumbered.
+    Renumbered,
+    /// The read is refused.
+    Refused(EngineError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Stop {
+        Stop::Refused(error)
+    }
+}
+
+/// The state, under a read lock that yields.
+#[derive(Debug)]
+pub(crate) struct Slices<'a> {
+    guard: RwLockReadGuard<'a, State>,
+    left: usize,
+    may_yield: bool,
+}
+
+impl Deref for Slices<'_> {
+    type Target = State;
+
+    #[inline]
+    fn deref(&self) -> &State {
+        &self.guard
+    }
+}
+
+impl Slices<'_> {
+    /// Counts work done; at the end of a slice lets writers in. No reference into the state
+    /// lives across it.
+    #[inline]
+    pub(crate) fn pay(&mut self, work: usize) -> Result<(), Stop> {
+        if work < self.left {
+            self.left -= work;
+            return Ok(());
+        }
+        self.yield_to_writers()
+    }
+
+    #[cold]
+    fn yield_to_writers(&mut self) -> Result<(), Stop> {
+        self.left = SLICE;
+        if self.may_yield {
+            let epoch = self.guard.epoch;
+            RwLockReadGuard::bump(&mut self.guard);
+            if self.guard.epoch != epoch {
+                return Err(Stop::Renumbered);
+            }
+        }
+        Ok(())
+    }
+
+    /// Some of the relationships at a substrate, from slot `first` on; empty at the end.
+    pub(crate) fn chunk(&self, slot: u32, incoming: bool, first: u32) -> &[u32] {
+        let entries = self.entries(slot, incoming);
+        let start = if first == 0 { 0 } else { entries.partition_point(|&one| one < first) };
+        &entries[start..entries.len().min(start + CHUNK)]
+    }
+}
+
+/// Runs a read, again from its beginning where slots were renumbered under it.
+pub(crate) fn read<T>(
+    lock: &RwLock<State>,
+    mut run: impl FnMut(&mut Slices<'_>) -> Result<T, Stop>,
+) -> Result<T, EngineError> {
+    let mut tries_left = TRIES;
+    loop {
+        let mut slices = Slices { guard: lock.read(), left: SLICE, may_yield: tries_left > 0 };
+        match run(&mut slices) {
+            Ok(result) => return Ok(result),
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Renumbered) => tries_left = tries_left.saturating_sub(1),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Bytes of any length without a heap object for each: texts, constants, metadata.
+//!
+//! Blobs are appended to segments of 1 MiB. A segment of which a quarter is freed is emptied
+//! into the current one and given back, a bounded piece of work each time, so that creating and
+//! deleting for ever keeps memory flat. To find the owner of a blob on the move, each begins
+//! with its owner's slot.
+
+const SEGMENT: usize = 1 << 20;
+
+/// Where a blob lies. Changes when its segment is emptied; only its owner keeps one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blob {
+    segment: u32,
+    offset: u32,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    bytes: Vec<u8>,
+    freed: usize,
+    /// Whether it stands in `sparse` already.
+    listed: bool,
+}
+
+/// The store of blobs.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    segments: Vec<Segment>,
+    /// Appended to; `None` before the first blob.
+    current: Option<u32>,
+    /// Segments without memory, to use again.
+    vacant: Vec<u32>,
+    /// Segments worth emptying.
+    sparse: Vec<u32>,
+}
+
+/// Bytes before a blob: its owner and its length.
+const HEADER: usize = 8;
+
+impl Arena {
+    /// Stores the parts one after the other. Their sum must be below `u32::MAX - HEADER`.
+    pub(crate) fn put(&mut self, owner: u32, parts: &[&[u8]]) -> Blob {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let segment = self.segment_for(HEADER + length);
+        let bytes = &mut self.segments[segment as usize].bytes;
+        let offset = bytes.len() as u32;
+        bytes.extend_from_slice(&owner.to_le_bytes());
+        bytes.extend_from_slice(&(length as u32).to_le_bytes());
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        Blob { segment, offset }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, blob: Blob) -> &[u8] {
+        let bytes = &self.segments[blob.segment as usize].bytes[blob.offset as usize..];
+        let (_, length) = header(bytes);
+        &bytes[HEADER..HEADER + length]
+    }
+
+    pub(crate) fn free(&mut self, blob: Blob) {
+        let segment = &mut self.segments[blob.segment as usize];
+        let (_, length) = header(&segment.bytes[blob.offset as usize..]);
+        segment.freed += HEADER + length;
+        self.list_if_sparse(blob.segment);
+    }
+
+    /// After a compaction of slots.
+    pub(crate) fn set_owner(&mut self, blob: Blob, owner: u32) {
+        let at = blob.offset as usize;
+        self.segments[blob.segment as usize].bytes[at..at + 4].copy_from_slice(&owner.to_le_bytes());
+    }
+
+    /// A segment to [`Arena::empty`] next.
+    pub(crate) fn next_sparse(&mut self) -> Option<u32> {
+        self.sparse.pop()
+    }
+
+    /// Moves out what is alive (`holds` says whether an owner still keeps the blob at this place)
+    /// and gives the memory back. Owners take their new places from the answer.
+    #[must_use]
+    pub(crate) fn empty(&mut self, segment: u32, holds: impl Fn(u32, Blob) -> bool) -> Vec<(u32, Blob)> {
+        let bytes = std::mem::take(&mut self.segments[segment as usize]).bytes;
+        if self.current == Some(segment) {
+            self.current = None;
+        }
+        let mut moved = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let (owner, length) = header(&bytes[at..]);
+            if holds(owner, Blob { segment, offset: at as u32 }) {
+                moved.push((owner, self.put(owner, &[&bytes[at + HEADER..at + HEADER + length]])));
+            }
+            at += HEADER + length;
+        }
+        self.vacant.push(segment);
+        moved
+    }
+
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        let bytes: usize = self.segments.iter().map(|segment| segment.bytes.capacity()).sum();
+        (bytes + self.segments.capacity() * size_of::<Segment>()) as u64
+    }
+
+    fn segment_for(&mut self, length: usize) -> u32 {
+        if length > SEGMENT / 4 {
+            return self.add_segment(Vec::with_capacity(length));
+        }
+        if let Some(current) = self.current {
+            let bytes = &mut self.segments[current as usize].bytes;
+            if bytes.len() + length <= SEGMENT {
+                // Doubling must not overshoot the segment.
+                if bytes.capacity() < bytes.len() + length {
+                    let target = (bytes.capacity() * 2).clamp(bytes.len() + length, SEGMENT);
+                    bytes.reserve_exact(target - bytes.len());
+                }
+                return current;
+            }
+            self.current = None;
+            self.list_if_sparse(current);
+        }
+        // The first segment grows, so that a small engine is small.
+        let first = if self.segments.is_empty() { 0 } else { SEGMENT };
+        let segment = self.add_segment(Vec::with_capacity(first));
+        self.current = Some(segment);
+        segment
+    }
+
+    fn add_segment(&mut self, bytes: Vec<u8>) -> u32 {
+        let segment = Segment { bytes, freed: 0, listed: false };
+        match self.vacant.pop() {
+            Some(at) => {
+                self.segments[at as usize] = segment;
+                at
+            }
+            None => {
+                self.segments.push(segment);
+                self.segments.len() as u32 - 1
+            }
+        }
+    }
+
+    fn list_if_sparse(&mut self, at: u32) {
+        let segment = &mut self.segments[at as usize];
+        if !segment.listed && segment.freed * 4 > segment.bytes.len() && self.current != Some(at) {
+            segment.listed = true;
+            self.sparse.push(at);
+        }
+    }
+}
+
+#[inline]
+fn header(bytes: &[u8]) -> (u32, usize) {
+    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    (word(0), word(4) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps 100 blobs alive while thousands come and go.
+    #[test]
+    fn memory_stays_flat_under_create_and_delete() {
+        let mut arena = Arena::default();
+        let mut places: Vec<Blob> = (0..100).map(|owner| arena.put(owner, &[b"first"])).collect();
+        for round in 0..60_000u32 {
+            let owner = round % 100;
+            arena.free(places[owner as usize]);
+            let text = vec![owner as u8; 100 + round as usize % 1000];
+            places[owner as usize] = arena.put(owner, &[&text[..7], &text[7..]]);
+            while let Some(segment) = arena.next_sparse() {
+                let moved = arena.empty(segment, |owner, blob| places[owner as usize] == blob);
+                for (owner, blob) in moved {
+                    places[owner as usize] = blob;
+                }
+            }
+        }
+        for (owner, &blob) in places.iter().enumerate() {
+            assert!(arena.get(blob).len() >= 100 && arena.get(blob).iter().all(|&byte| byte == owner as u8));
+        }
+        assert!(arena.allocated_bytes() < 4 * SEGMENT as u64, "{}", arena.allocated_bytes());
+    }
+
+    #[test]
+    fn a_large_blob_has_its_own_segment() {
+        let mut arena = Arena::default();
+        let small = arena.put(1, &[b"a"]);
+        let large = arena.put(2, &[&vec![7; 3 * SEGMENT]]);
+        let after = arena.put(3, &[b"b"]);
+        assert_eq!((arena.get(small), arena.get(after)), (&b"a"[..], &b"b"[..]));
+        assert_eq!(arena.get(large).len(), 3 * SEGMENT);
+        arena.free(large);
+        let segment = arena.next_sparse().unwrap();
+        assert!(arena.empty(segment, |_, _| false).is_empty());
+        assert!(arena.allocated_bytes() < SEGMENT as u64 + 1000);
+    }
+}
