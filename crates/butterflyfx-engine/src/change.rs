@@ -368,8 +368,7 @@ fn relate(
     if let Some(slot) = state.relationships.find(id) {
         let found = state.relationship(slot);
         // Another triple with the same 64 bits: nothing to return, and nothing is overwritten.
-        let is_same =
-            (found.rel_type, found.source, found.target) == (new.rel_type, new.source, new.target);
+        let is_same = (found.rel_type, found.source, found.target) == (new.rel_type, new.source, new.target);
         return match on_conflict {
             OnConflict::Return if is_same => Ok(Created { item: found, is_new: false }),
             _ => Err(EngineError::RelationshipExists(id)),

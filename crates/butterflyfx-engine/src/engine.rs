@@ -228,7 +228,8 @@ impl Engine {
     pub fn is_short(&self, id: SubstrateId) -> Result<bool> {
         let state = self.state.read();
         let slot = state.substrates.require(id)?;
-        Ok(!state.substrates.is_bound(slot) && state.substrates.template(slot).is_some_and(|code| code.is_short()))
+        Ok(!state.substrates.is_bound(slot)
+            && state.substrates.template(slot).is_some_and(|code| code.is_short()))
     }
 
     /// Counts and memory by part.

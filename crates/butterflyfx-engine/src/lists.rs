@@ -24,7 +24,8 @@ impl Engine {
                         continue;
                     }
                     if items.len() >= page.limit.max(1) {
-                        let next = items.last().map(|&(_, sequence)| by_creation(CursorKind::Substrates, sequence));
+                        let next =
+                            items.last().map(|&(_, sequence)| by_creation(CursorKind::Substrates, sequence));
                         return Ok(Page { items: items.into_iter().map(|(item, _)| item).collect(), next });
                     }
                     work += 10;

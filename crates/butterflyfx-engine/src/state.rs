@@ -226,7 +226,8 @@ impl State {
                 index.renumber(|slot| after[slot as usize]);
                 if !index.ready {
                     index.filled =
-                        after[..index.filled as usize].iter().filter(|&&slot| slot != u32::MAX).count() as u32;
+                        after[..index.filled as usize].iter().filter(|&&slot| slot != u32::MAX).count()
+                            as u32;
                 }
             }
             self.relationships.renumber_ends(&after);
@@ -325,7 +326,9 @@ pub(crate) fn binding_of(constraints: &Document) -> Result<Option<Binding>, Engi
     };
     let names = match constraints.get("parameter") {
         None => return Ok(None),
-        Some(Document::Text(name)) if is_identifier(name) => smallvec::smallvec![std::sync::Arc::from(&**name)],
+        Some(Document::Text(name)) if is_identifier(name) => {
+            smallvec::smallvec![std::sync::Arc::from(&**name)]
+        }
         Some(Document::List(items)) if !items.is_empty() => {
             let mut names = smallvec::SmallVec::new();
             for item in items {

@@ -86,7 +86,10 @@ mod tests {
             column.push(at * 3);
         }
         *column.get_mut(SEGMENT as u32) = 1;
-        assert_eq!((column.get(0), column.get(SEGMENT as u32), column.get(count - 1)), (0, 1, (count - 1) * 3));
+        assert_eq!(
+            (column.get(0), column.get(SEGMENT as u32), column.get(count - 1)),
+            (0, 1, (count - 1) * 3)
+        );
         column.retain_marked(|at| at % 2 == 0);
         assert_eq!(column.len(), count.div_ceil(2) as usize);
         assert_eq!(column.iter().nth(3), Some(18));

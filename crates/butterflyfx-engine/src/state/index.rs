@@ -179,7 +179,8 @@ mod tests {
         assert_eq!((index.entries(), index.distinct_values()), (5, 3));
         let slots: Vec<u32> = index.get(&Key::Int(3)).unwrap().from(6).collect();
         assert_eq!(slots, [10, 12]);
-        let range = |low: Bound<i64>, high: Bound<i64>| KeyRange { low: low.map(Key::Int), high: high.map(Key::Int) };
+        let range =
+            |low: Bound<i64>, high: Bound<i64>| KeyRange { low: low.map(Key::Int), high: high.map(Key::Int) };
         let check = |low, high, expected: &[i64]| {
             let range = range(low, high);
             let keys: Vec<Key> = index.range(&range).map(|(key, _)| key.clone()).collect();

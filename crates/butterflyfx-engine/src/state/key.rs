@@ -327,7 +327,10 @@ mod tests {
                 assert_eq!(a.borrow().compare(b.borrow()), expected);
             }
         }
-        assert_eq!(Key::of(&list(&[1, 2])), Key::of(&Document::List(vec![Document::Float(1.0), Document::Int(2)])));
+        assert_eq!(
+            Key::of(&list(&[1, 2])),
+            Key::of(&Document::List(vec![Document::Float(1.0), Document::Int(2)]))
+        );
         assert_ne!(Key::of(&list(&[1, 2])), Key::of(&list(&[2, 1])));
     }
 }

@@ -54,6 +54,12 @@ impl Keys {
         Some(number)
     }
 
+    /// The key with a number that counts from 1.
+    #[inline]
+    fn name(&self, number: u64) -> &str {
+        self.names.get(number as usize - 1).map_or("", |name| name)
+    }
+
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let texts: usize = self.names.iter().map(|name| name.len()).sum();
         (texts + self.names.capacity() * size_of::<Box<str>>() + self.numbers.allocation_size()) as u64
@@ -129,7 +135,10 @@ pub(crate) fn decode_next(reader: &mut Reader<'_>, keys: &Keys) -> Document {
         Shallow::Map(length) => Document::Map(
             (0..length)
                 .map(|_| {
-                    let key = read_key(reader, keys).into();
+                    let key = match reader.length() {
+                        0 => reader.text().into(),
+                        number => keys.name(number).into(),
+                    };
                     (key, decode_next(reader, keys))
                 })
                 .collect(),
@@ -178,7 +187,7 @@ pub(crate) fn read_shallow<'a>(reader: &mut Reader<'a>) -> Shallow<'a> {
 fn read_key<'a>(reader: &mut Reader<'a>, keys: &'a Keys) -> &'a str {
     match reader.length() {
         0 => reader.text(),
-        number => keys.names.get(number as usize - 1).map_or("", |name| name),
+        number => keys.name(number),
     }
 }
 
@@ -287,7 +296,10 @@ mod tests {
     fn paths_prefer_whole_keys() {
         let mut keys = Keys::default();
         let document = map(&[
-            ("a", map(&[("b", text("nested")), ("b.c", text("dotted inside")), ("e", Document::List(vec![]))])),
+            (
+                "a",
+                map(&[("b", text("nested")), ("b.c", text("dotted inside")), ("e", Document::List(vec![]))]),
+            ),
             ("a.b", text("whole")),
             ("x.y", map(&[("z", text("under dotted"))])),
             ("x", map(&[("y", map(&[("z", text("never"))])), ("w", text("w"))])),

@@ -140,8 +140,11 @@ impl Relationships {
     ) -> Relationship {
         let edge = self.edges.get(slot);
         let kind = self.kinds.get(slot);
-        let (constraints, lineage) =
-            if kind.0 & DOCUMENTED == 0 { (Document::Map(Vec::new()), Document::Null) } else { self.documents(slot, keys) };
+        let (constraints, lineage) = if kind.0 & DOCUMENTED == 0 {
+            (Document::Map(Vec::new()), Document::Null)
+        } else {
+            self.documents(slot, keys)
+        };
         Relationship {
             id: RelationshipId(edge.id),
             rel_type: kind.rel_type(),
@@ -156,7 +159,9 @@ impl Relationships {
 
     #[cold]
     fn documents(&self, slot: u32, keys: &Keys) -> (Document, Document) {
-        let Some(&blob) = self.documents.get(&slot) else { return (Document::Map(Vec::new()), Document::Null) };
+        let Some(&blob) = self.documents.get(&slot) else {
+            return (Document::Map(Vec::new()), Document::Null);
+        };
         let mut reader = Reader::new(self.arena.get(blob));
         let constraints = metadata::decode_next(&mut reader, keys);
         (constraints, metadata::decode_next(&mut reader, keys))

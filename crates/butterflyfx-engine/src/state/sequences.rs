@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn numbers_survive_compaction() {
         let mut sequences = Sequences::default();
-        assert_eq!((sequences.of(5), sequences.first_after(5), sequences.first_after(u64::MAX)), (5, 6, u32::MAX));
+        assert_eq!(
+            (sequences.of(5), sequences.first_after(5), sequences.first_after(u64::MAX)),
+            (5, 6, u32::MAX)
+        );
         // 0..10 with the even ones kept: slots 0..5 are 0 2 4 6 8, the next is 10.
         sequences.compact(10, |slot| slot % 2 == 0);
         assert_eq!((0..7).map(|slot| sequences.of(slot)).collect::<Vec<_>>(), [0, 2, 4, 6, 8, 10, 11]);

@@ -263,7 +263,13 @@ impl Substrates {
     }
 
     /// Replaces metadata alone.
-    pub(crate) fn replace_metadata(&mut self, slot: u32, now: Timestamp, metadata: &Document, keys: &mut Keys) {
+    pub(crate) fn replace_metadata(
+        &mut self,
+        slot: u32,
+        now: Timestamp,
+        metadata: &Document,
+        keys: &mut Keys,
+    ) {
         let old = self.records.get(slot).blob;
         let mut kept = std::mem::take(&mut self.buffer);
         kept.clear();
@@ -352,10 +358,8 @@ impl Substrates {
         if constants::encode(&formula.constants, &formula.defaults, &mut self.buffer) {
             self.values.remove(&slot);
         } else {
-            let values = Values {
-                constants: Arc::clone(&formula.constants),
-                defaults: Arc::clone(&formula.defaults),
-            };
+            let values =
+                Values { constants: Arc::clone(&formula.constants), defaults: Arc::clone(&formula.defaults) };
             self.values.insert(slot, values);
         }
         Code::new(kind, self.templates.add(&formula.template))
