@@ -4,7 +4,7 @@
     scripts/check_docs.py --server target/release/butterflyfx [--update] [PAGE ...]
 
 A page is a Markdown file; without names, README.md and all below docs/. In each of its ```console
-blocks a line that begins with `$ ` is a command (a line that ends in a backslash goes on), and what
+blocks a line that begins with `$ ` is a command (it goes on after a backslash, a pipe or inside quotes), and what
 stands below it is what it prints. Each page gets a fresh server, and its commands run in order in one
 directory. Addresses of 127.0.0.1:8000 lead to that server; `butterflyfx` is the binary that was given.
 
@@ -61,6 +61,10 @@ def blocks(lines: List[str]) -> List[Tuple[int, int]]:
     return found
 
 
+def goes_on(text: List[str]) -> bool:
+    return text[-1].endswith(("\\", "|")) or "\n".join(text).count("'") % 2 == 1
+
+
 def commands(lines: List[str], begin: int, end: int) -> List[Command]:
     found: List[Command] = []
     at = begin
@@ -69,7 +73,7 @@ def commands(lines: List[str], begin: int, end: int) -> List[Command]:
             raise SystemExit(f"line {at + 1}: a console block begins with `$ `")
         first = at
         text = [lines[at][2:]]
-        while text[-1].endswith("\\") and at + 1 < end:
+        while goes_on(text) and at + 1 < end:
             at += 1
             text.append(lines[at])
         at += 1
