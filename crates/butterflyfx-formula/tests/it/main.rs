@@ -1,0 +1,6 @@
+//! Integration tests of the formula language, a module for each promise.
+
+mod hostile;
+mod python_cases;
+mod refusals;
+mod support;
