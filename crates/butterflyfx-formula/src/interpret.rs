@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::template::Template;
 use crate::value::Value;
-use frame::{Flow, Frame};
+use frame::Frame;
 use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -121,19 +121,20 @@ impl Interpreter {
 
     /// Runs a unit whose parameters are on an otherwise empty stack.
     fn run_unit(&mut self, program: Program<'_>, unit: u16) -> Result<Value> {
-        let mut frame = Frame::enter(self, program, unit, 0, &[])?;
-        match self.run(&mut frame)? {
-            Flow::Return(value) => Ok(value),
-            Flow::Yield(_) => Err(Raise::type_error("a formula cannot yield")),
-        }
+        let mut frame = Frame::new(&program, unit, 0, &[]);
+        self.enter(&mut frame)?;
+        self.run(&mut frame)
     }
 
     fn clean_up(&mut self) {
         self.stack.clear();
         self.loops.clear();
         self.builders.clear();
-        for cell in self.cells.drain(..) {
-            *cell.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if !self.cells.is_empty() {
+            for cell in std::mem::take(&mut self.cells) {
+                let value = cell.lock().unwrap_or_else(PoisonError::into_inner).take();
+                drop(value);
+            }
         }
     }
 
@@ -142,6 +143,7 @@ impl Interpreter {
         let unit = &template.units[0];
         if unit.parameters.is_empty() {
             if unit.has_rest {
+                // Where only single names are read of it, `keyword` finds them in the frame.
                 self.stack.push(Value::Dict(given.clone()));
             }
             return Ok(());

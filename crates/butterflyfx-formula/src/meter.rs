@@ -17,12 +17,13 @@ pub struct Cost {
 #[derive(Debug)]
 pub struct Meter {
     limits: Limits,
-    steps_left: u64,
+    /// Steps until the clock is looked at or the limit is reached: one comparison a step.
+    fuel: u64,
+    /// Steps left beyond `fuel`.
+    reserve: u64,
     bytes_left: u64,
     /// Set at the first look at the clock, so that short invocations never read it.
     deadline: Option<Instant>,
-    /// The clock is read when `steps_left` falls below this.
-    next_clock_check: u64,
     calls: usize,
     nesting: usize,
 }
@@ -38,10 +39,10 @@ impl Meter {
     /// A full meter.
     pub fn new(limits: &Limits) -> Meter {
         Meter {
-            steps_left: limits.steps,
+            fuel: limits.steps.min(CLOCK_INTERVAL_STEPS),
+            reserve: limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS),
             bytes_left: limits.memory_bytes,
             deadline: None,
-            next_clock_check: limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS),
             calls: 0,
             nesting: 0,
             limits: limits.clone(),
@@ -50,9 +51,9 @@ impl Meter {
 
     /// Fills the meter again for the next invocation.
     pub fn reset(&mut self) {
-        self.steps_left = self.limits.steps;
+        self.fuel = self.limits.steps.min(CLOCK_INTERVAL_STEPS);
+        self.reserve = self.limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS);
         self.bytes_left = self.limits.memory_bytes;
-        self.next_clock_check = self.limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS);
         self.deadline = None;
         self.calls = 0;
         self.nesting = 0;
@@ -66,12 +67,13 @@ impl Meter {
     /// Pays for `n` steps.
     #[inline]
     pub fn steps(&mut self, n: u64) -> Result<()> {
-        if n > self.steps_left {
-            self.steps_left = 0;
-            return Err(self.out_of_steps());
+        match self.fuel.checked_sub(n) {
+            Some(fuel) => {
+                self.fuel = fuel;
+                Ok(())
+            }
+            None => self.refuel(n),
         }
-        self.steps_left -= n;
-        if self.steps_left < self.next_clock_check { self.look_at_clock() } else { Ok(()) }
     }
 
     /// Pays for `n` bytes about to be allocated.
@@ -197,12 +199,7 @@ impl Meter {
 
     /// What was used so far.
     pub fn cost(&self) -> Cost {
-        Cost { steps: self.limits.steps - self.steps_left, bytes: self.limits.memory_bytes - self.bytes_left }
-    }
-
-    #[cold]
-    fn out_of_steps(&self) -> Box<Raise> {
-        Raise::limit(Limit::Steps, format!("the formula needs more than {} steps", self.limits.steps))
+        Cost { steps: self.limits.steps - self.fuel - self.reserve, bytes: self.limits.memory_bytes - self.bytes_left }
     }
 
     #[cold]
@@ -213,20 +210,29 @@ impl Meter {
         )
     }
 
+    /// Pays for `n` steps that `fuel` does not cover, and looks at the clock.
     #[cold]
-    fn look_at_clock(&mut self) -> Result<()> {
-        self.next_clock_check = self.steps_left.saturating_sub(CLOCK_INTERVAL_STEPS);
+    fn refuel(&mut self, n: u64) -> Result<()> {
+        let left = self.fuel + self.reserve;
+        let Some(left) = left.checked_sub(n) else {
+            self.fuel = 0;
+            self.reserve = 0;
+            return Err(Raise::limit(
+                Limit::Steps,
+                format!("the formula needs more than {} steps", self.limits.steps),
+            ));
+        };
+        self.fuel = left.min(CLOCK_INTERVAL_STEPS);
+        self.reserve = left - self.fuel;
         let now = Instant::now();
-        match self.deadline {
-            None => {
-                self.deadline = Some(now + Duration::from_millis(self.limits.wall_clock_ms));
-                Ok(())
-            }
-            Some(deadline) if now <= deadline => Ok(()),
-            Some(_) => Err(Raise::limit(
+        let deadline =
+            *self.deadline.get_or_insert(now + Duration::from_millis(self.limits.wall_clock_ms));
+        if now > deadline {
+            return Err(Raise::limit(
                 Limit::WallClock,
                 format!("the formula ran longer than {} ms", self.limits.wall_clock_ms),
-            )),
+            ));
         }
+        Ok(())
     }
 }

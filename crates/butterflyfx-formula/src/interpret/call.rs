@@ -1,6 +1,6 @@
 //! Calls of values, and how arguments bind to an inner lambda's parameters.
 
-use super::frame::{Flow, Frame};
+use super::frame::Frame;
 use super::{Cell, Interpreter, Program};
 use crate::dict::Dict;
 use crate::error::{Raise, Result};
@@ -116,10 +116,9 @@ impl Interpreter {
         let shared = OnceCell::from(function.constants.clone());
         let program =
             Program { template: &function.template, constants: &function.constants, shared: &shared };
-        let mut frame = Frame::enter(self, program, function.unit, base, &function.captured)?;
-        match self.run(&mut frame)? {
-            Flow::Return(value) | Flow::Yield(value) => Ok(value),
-        }
+        let mut frame = Frame::new(&program, function.unit, base, &function.captured);
+        self.enter(&mut frame)?;
+        self.run(&mut frame)
     }
 
     /// Pushes the values of a lambda's parameters, `**rest` last, as CPython binds them.

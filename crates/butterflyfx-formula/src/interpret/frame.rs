@@ -11,47 +11,25 @@ use crate::{builtins, format, math, methods, operate, sequence};
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How running a frame ended.
-#[derive(Debug)]
-pub(crate) enum Flow {
-    Return(Value),
-    /// A generator's next element; the frame can go on.
-    Yield(Value),
-}
-
 /// An activation. Its locals begin at `base` on the interpreter's stack, operands follow.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    pub(crate) program: Program<'a>,
+    pub(crate) program: &'a Program<'a>,
     pub(crate) unit: u16,
     pub(crate) base: usize,
     /// The next instruction.
     pub(crate) at: usize,
     pub(crate) cells: Vec<Cell>,
     pub(crate) captured: &'a [Cell],
+    /// Whether the last run handed out an element of a generator rather than returned.
+    pub(crate) has_yielded: bool,
 }
 
 impl<'a> Frame<'a> {
-    /// A frame whose parameters lie on the stack from `base` on; makes room for its other
-    /// locals and cells for the parameters that inner functions see.
-    pub(crate) fn enter(
-        vm: &mut Interpreter,
-        program: Program<'a>,
-        unit: u16,
-        base: usize,
-        captured: &'a [Cell],
-    ) -> Result<Frame<'a>> {
-        let code = &program.template.units[usize::from(unit)];
-        vm.stack.resize(base + usize::from(code.locals), UNBOUND);
-        let mut cells = Vec::new();
-        for _ in 0..code.cells {
-            cells.push(vm.new_cell()?);
-        }
-        for (local, cell) in &code.parameter_cells {
-            let value = vm.stack[base + usize::from(*local)].clone();
-            set_cell(&cells[usize::from(*cell)], value);
-        }
-        Ok(Frame { program, unit, base, at: 0, cells, captured })
+    /// A frame whose parameters lie on the stack from `base` on. [`Interpreter::enter`] it next.
+    #[inline]
+    pub(crate) fn new(program: &'a Program<'a>, unit: u16, base: usize, captured: &'a [Cell]) -> Frame<'a> {
+        Frame { program, unit, base, at: 0, cells: Vec::new(), captured, has_yielded: false }
     }
 
     fn code(&self) -> &'a Unit {
@@ -70,6 +48,30 @@ fn set_cell(cell: &Cell, value: Value) {
 }
 
 impl Interpreter {
+    /// Makes room for a new frame's other locals, and cells for the parameters that inner
+    /// functions see.
+    #[inline]
+    pub(crate) fn enter(&mut self, frame: &mut Frame<'_>) -> Result<()> {
+        let code = frame.code();
+        let locals_end = frame.base + usize::from(code.locals);
+        if self.stack.len() < locals_end {
+            self.stack.resize(locals_end, UNBOUND);
+        }
+        if code.cells > 0 { self.enter_cells(frame) } else { Ok(()) }
+    }
+
+    fn enter_cells(&mut self, frame: &mut Frame<'_>) -> Result<()> {
+        let code = frame.code();
+        for _ in 0..code.cells {
+            frame.cells.push(self.new_cell()?);
+        }
+        for (local, cell) in &code.parameter_cells {
+            let value = self.stack[frame.base + usize::from(*local)].clone();
+            set_cell(&frame.cells[usize::from(*cell)], value);
+        }
+        Ok(())
+    }
+
     fn new_cell(&mut self) -> Result<Cell> {
         self.meter.bytes(64)?;
         let cell = Cell::default();
@@ -77,9 +79,9 @@ impl Interpreter {
         Ok(cell)
     }
 
-    /// Runs a frame until it returns or yields. An error is marked with the instruction it came
+    /// Runs a frame until it returns or yields ([`Frame::has_yielded`]). An error is marked with the instruction it came
     /// from, unless an inner frame has done so.
-    pub(crate) fn run(&mut self, frame: &mut Frame<'_>) -> Result<Flow> {
+    pub(crate) fn run(&mut self, frame: &mut Frame<'_>) -> Result<Value> {
         self.run_ops(frame).map_err(|mut raise| {
             if raise.at.is_none() {
                 raise.at = Some((u32::from(frame.unit), frame.at.saturating_sub(1) as u32));
@@ -103,7 +105,7 @@ impl Interpreter {
         &mut self.stack[last]
     }
 
-    fn run_ops(&mut self, frame: &mut Frame<'_>) -> Result<Flow> {
+    fn run_ops(&mut self, frame: &mut Frame<'_>) -> Result<Value> {
         let code = frame.code();
         let base = frame.base;
         loop {
@@ -164,8 +166,14 @@ impl Interpreter {
                         items.push(value);
                     }
                 }
-                Op::Return => return Ok(Flow::Return(self.pop())),
-                Op::Yield => return Ok(Flow::Yield(self.pop())),
+                Op::Return => {
+                    frame.has_yielded = false;
+                    return Ok(self.pop());
+                }
+                Op::Yield => {
+                    frame.has_yielded = true;
+                    return Ok(self.pop());
+                }
                 _ => self.run_rare(frame, op)?,
             }
         }
@@ -515,8 +523,8 @@ impl Interpreter {
             CompareOp::GreaterOrEqual => {
                 matches!(operate::order(meter, left, right, ">=")?, Some(Ordering::Greater | Ordering::Equal))
             }
-            CompareOp::In => contains_soon(self, right, left)?,
-            CompareOp::NotIn => !contains_soon(self, right, left)?,
+            CompareOp::In => sequence::contains(self, right, left)?,
+            CompareOp::NotIn => !sequence::contains(self, right, left)?,
             CompareOp::Is => is_same_singleton(left, right),
             CompareOp::IsNot => !is_same_singleton(left, right),
         })
@@ -672,8 +680,4 @@ fn escape_non_ascii(text: &str) -> String {
         }
     }
     out
-}
-
-fn contains_soon(_vm: &mut Interpreter, _container: &Value, _item: &Value) -> Result<bool> {
-    todo!("sequence::contains is on its way")
 }

@@ -1,6 +1,6 @@
 //! Iteration: over sequences in place, over lazy iterators by steps.
 
-use super::frame::{Flow, Frame};
+use super::frame::Frame;
 use super::{Arguments, Cell, Interpreter, Program};
 use crate::error::{Raise, Result};
 use crate::operate::{self, BinaryOp};
@@ -368,36 +368,26 @@ impl Interpreter {
         let shared = OnceCell::from(generator.constants.clone());
         let program =
             Program { template: &generator.template, constants: &generator.constants, shared: &shared };
-        let mut frame = match generator.cells.take() {
-            None => Frame::enter(self, program, generator.unit, base, &generator.captured)?,
+        let mut frame = Frame::new(&program, generator.unit, base, &generator.captured);
+        match generator.cells.take() {
+            None => self.enter(&mut frame)?,
             Some(cells) => {
                 self.stack.append(&mut generator.locals);
-                Frame {
-                    program,
-                    unit: generator.unit,
-                    base,
-                    at: generator.at,
-                    cells,
-                    captured: &generator.captured,
-                }
+                frame.cells = cells;
+                frame.at = generator.at;
             }
-        };
+        }
         self.loops.append(&mut generator.loops);
-        let flow = self.run(&mut frame);
-        let (at, cells) = (frame.at, frame.cells);
-        match flow {
-            Ok(Flow::Yield(value)) => {
-                generator.at = at;
-                generator.cells = Some(cells);
-                generator.locals.extend(self.stack.drain(base..));
-                generator.loops.extend(self.loops.drain(loops..));
-                Ok(Some(value))
-            }
-            Ok(Flow::Return(_)) => {
-                self.stack.truncate(base);
-                Ok(None)
-            }
-            Err(raise) => Err(raise),
+        let value = self.run(&mut frame)?;
+        if frame.has_yielded {
+            generator.at = frame.at;
+            generator.cells = Some(frame.cells);
+            generator.locals.extend(self.stack.drain(base..));
+            generator.loops.extend(self.loops.drain(loops..));
+            Ok(Some(value))
+        } else {
+            self.stack.truncate(base);
+            Ok(None)
         }
     }
 
