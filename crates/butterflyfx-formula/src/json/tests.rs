@@ -261,13 +261,13 @@ fn numbers_out_of_range_are_refused() {
         let error = read_value(text.as_bytes(), DEPTH, BITS).expect_err("too large");
         assert_eq!(
             (error.kind, error.line, error.column, error.pointer.as_str()),
-            (range.clone(), 1, 7, "/a/0")
+            (JsonErrorKind::IntegerSize, 1, 7, "/a/0")
         );
         assert!(error.message.len() < 120, "{}", error.message);
         let error = document.to_value(BITS).expect_err("too large");
         assert_eq!(
             (error.kind, error.line, error.column, error.pointer.as_str()),
-            (range.clone(), 0, 0, "/a/0")
+            (JsonErrorKind::IntegerSize, 0, 0, "/a/0")
         );
     }
 }

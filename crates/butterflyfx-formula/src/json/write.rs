@@ -31,7 +31,7 @@ pub fn write_float(x: f64, out: &mut String) {
 pub fn write_value(meter: &mut Meter, value: &Value, out: &mut String) -> Evaluated<()> {
     let size_max = out.len().saturating_add(meter.limits().result_json_bytes);
     let depth_left = depth_max(meter);
-    Writer { meter, out, size_max }.value(value, depth_left).map_err(raised)
+    Writer { meter, out, size_max }.value(value, depth_left).map_err(|stop| raised(*stop))
 }
 
 /// The value that JSON would bring back: tuples become lists, dict keys text. Values that flow
@@ -41,7 +41,7 @@ pub fn write_value(meter: &mut Meter, value: &Value, out: &mut String) -> Evalua
 /// As [`write_value`], but for the size.
 pub fn normalize(meter: &mut Meter, value: &Value) -> Evaluated<Value> {
     let depth_left = depth_max(meter);
-    match changed(meter, value, depth_left).map_err(raised)? {
+    match changed(meter, value, depth_left).map_err(|stop| raised(*stop))? {
         Some(value) => Ok(value),
         None => Ok(value.clone()),
     }
@@ -138,8 +138,8 @@ fn inside(mut stop: Box<Stop>, step: impl FnOnce() -> Step) -> Box<Stop> {
 }
 
 #[cold]
-fn raised(stop: Box<Stop>) -> Box<Raise> {
-    match *stop {
+fn raised(stop: Stop) -> Box<Raise> {
+    match stop {
         Stop::Raised(raise) => raise,
         Stop::NotJson { what, path } => {
             let place = if path.is_empty() { String::new() } else { format!(" at {}", pointer(&path)) };

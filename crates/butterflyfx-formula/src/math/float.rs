@@ -7,6 +7,9 @@
 //! operation is one IEEE 754 operation, so the bits agree. Releases of that library that round
 //! them correctly instead differ from this in the last bit.
 
+// Constants stand as published, or as the shortest digits of the same float.
+#![allow(clippy::excessive_precision)]
+
 use super::{domain_error, range_error};
 use crate::error::Result;
 use std::f64::consts::{LN_2, PI};
@@ -219,7 +222,6 @@ const LANCZOS_G: f64 = 6.024_680_040_776_729_583_740_234_375;
 const LANCZOS_G_MINUS_HALF: f64 = 5.524_680_040_776_729_583_740_234_375;
 
 /// Numerator of Lanczos' sum for N = 13, lowest power first.
-#[allow(clippy::excessive_precision)]
 const LANCZOS_NUMERATOR: [f64; 13] = [
     23531376880.410759688572007674451636754734846804940,
     42919803642.649098768957899047001988850926355848959,
