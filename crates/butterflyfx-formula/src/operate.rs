@@ -96,7 +96,7 @@ pub fn binary(meter: &mut Meter, op: BinaryOp, a: &Value, b: &Value) -> Result<V
 
 /// What fits in 64 bits and raises nothing; `None` leaves the rest to [`binary_any`].
 #[inline]
-fn binary_int(op: BinaryOp, a: i64, b: i64) -> Option<Value> {
+pub(crate) fn binary_int(op: BinaryOp, a: i64, b: i64) -> Option<Value> {
     /// Ints up to here are exact as floats, so that one division rounds once.
     const EXACT_AS_FLOAT_MAX: u64 = 1 << 53;
     let value = match op {
