@@ -487,16 +487,7 @@ impl Interpreter {
         if methods::has(receiver, method) {
             return Ok(());
         }
-        if matches!(receiver, Value::Builtin(builtin) if builtin.type_name() == "type") {
-            return Err(Raise::type_error(format!(
-                "unbound methods are not supported: call .{}() on a value",
-                method.name()
-            )));
-        }
-        Err(Raise::exception(
-            ExceptionKind::AttributeError,
-            format!("'{}' object has no attribute '{}'", receiver.type_name(), method.name()),
-        ))
+        Err(methods::missing(receiver, method))
     }
 
     pub(crate) fn compare(&mut self, op: CompareOp, left: &Value, right: &Value) -> Result<bool> {
