@@ -14,10 +14,10 @@ use hashbrown::HashMap;
 use parking_lot::RwLockWriteGuard;
 
 /// Items of a batch that are read together and then stored under one lock.
-const BATCH_STEP: usize = 256;
+const BATCH_STEP: usize = if cfg!(test) { 3 } else { 256 };
 
 /// Slots that one step of filling an index takes.
-const FILL_STEP: u32 = 4096;
+const FILL_STEP: u32 = if cfg!(test) { 3 } else { 4096 };
 
 /// Declared indexes: each is work on every change.
 const INDEXES_MAX: usize = 64;

@@ -239,7 +239,7 @@ fn collect(
         if let Some(slot) = arriving.take() {
             if !state.substrates.is_alive(slot) {
                 // Deleted between two slices, with the relationship that led here.
-                return Err(Stop::Renumbered);
+                return Err(Stop::Changed);
             }
             let node = plan.nodes.len() as u32;
             let work = add_node(state, worker, &mut plan, slot, id, parameters)?;

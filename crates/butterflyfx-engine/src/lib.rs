@@ -17,6 +17,8 @@ mod read;
 mod search;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod traverse;
 
 pub use engine::Engine;

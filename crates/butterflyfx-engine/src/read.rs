@@ -12,10 +12,10 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use std::ops::Deref;
 
 /// Units of work in a slice. A unit is a look at a slot or a list entry: 10 to 60 ns.
-const SLICE: usize = 20_000;
+const SLICE: usize = if cfg!(test) { 40 } else { 20_000 };
 
 /// Entries of a list that are read at once.
-const CHUNK: usize = 4096;
+const CHUNK: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// Beginnings of a read that gives way to writers.
 const TRIES: u32 = 3;
@@ -23,8 +23,8 @@ const TRIES: u32 = 3;
 /// Why a read stops early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Slots were renumbered.
-    Renumbered,
+    /// Slots were renumbered, or what was found is gone: begin again.
+    Changed,
     /// The read is refused.
     Refused(EngineError),
 }
@@ -71,7 +71,7 @@ impl Slices<'_> {
             let epoch = self.guard.epoch;
             RwLockReadGuard::bump(&mut self.guard);
             if self.guard.epoch != epoch {
-                return Err(Stop::Renumbered);
+                return Err(Stop::Changed);
             }
         }
         Ok(())
@@ -96,7 +96,7 @@ pub(crate) fn read<T>(
         match run(&mut slices) {
             Ok(result) => return Ok(result),
             Err(Stop::Refused(error)) => return Err(error),
-            Err(Stop::Renumbered) => tries_left = tries_left.saturating_sub(1),
+            Err(Stop::Changed) => tries_left = tries_left.saturating_sub(1),
         }
     }
 }

@@ -33,10 +33,10 @@ use substrates::{Prepared, Substrates};
 pub(crate) const SLOTS_MAX: u32 = u32::MAX - 1;
 
 /// Fewer dead slots are not worth a compaction.
-pub(crate) const COMPACTION_SLOTS_MIN: u32 = 1024;
+pub(crate) const COMPACTION_SLOTS_MIN: u32 = if cfg!(test) { 8 } else { 1024 };
 
 /// Relationships that one step of a cascade deletes.
-const CASCADE_STEP: usize = 2000;
+const CASCADE_STEP: usize = if cfg!(test) { 5 } else { 2000 };
 
 /// Substrates, relationships, indexes.
 #[derive(Debug)]

@@ -48,10 +48,6 @@ impl<T: Copy> Column<T> {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.segments.iter().flatten().copied()
-    }
-
     /// Keeps what `keep` marks, in order, and gives memory back.
     pub(crate) fn retain_marked(&mut self, keep: impl Fn(u32) -> bool) {
         let mut kept = Column::default();
@@ -92,7 +88,7 @@ mod tests {
         );
         column.retain_marked(|at| at % 2 == 0);
         assert_eq!(column.len(), count.div_ceil(2) as usize);
-        assert_eq!(column.iter().nth(3), Some(18));
+        assert_eq!(column.get(3), 18);
         assert!(column.allocated_bytes() >= 4 * column.len() as u64);
     }
 }

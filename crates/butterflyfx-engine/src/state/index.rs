@@ -150,8 +150,36 @@ pub(crate) struct KeyRange {
     pub(crate) high: Bound<Key>,
 }
 
+impl Default for KeyRange {
+    fn default() -> Self {
+        KeyRange::ALL
+    }
+}
+
 impl KeyRange {
     pub(crate) const ALL: KeyRange = KeyRange { low: Bound::Unbounded, high: Bound::Unbounded };
+
+    /// Keeps what lies between these bounds, too.
+    pub(crate) fn narrow(&mut self, low: Bound<Key>, high: Bound<Key>) {
+        let is_higher = match (&low, &self.low) {
+            (Bound::Unbounded, _) => false,
+            (_, Bound::Unbounded) => true,
+            (Bound::Included(new), Bound::Included(old) | Bound::Excluded(old)) => new > old,
+            (Bound::Excluded(new), Bound::Included(old) | Bound::Excluded(old)) => new >= old,
+        };
+        if is_higher {
+            self.low = low;
+        }
+        let is_lower = match (&high, &self.high) {
+            (Bound::Unbounded, _) => false,
+            (_, Bound::Unbounded) => true,
+            (Bound::Included(new), Bound::Included(old) | Bound::Excluded(old)) => new < old,
+            (Bound::Excluded(new), Bound::Included(old) | Bound::Excluded(old)) => new <= old,
+        };
+        if is_lower {
+            self.high = high;
+        }
+    }
 
     /// The ordered map refuses such bounds with a panic, so they are seen before.
     fn is_empty(&self) -> bool {
