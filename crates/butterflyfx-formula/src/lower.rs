@@ -602,7 +602,7 @@ type Body<'b, L> = &'b mut dyn FnMut(&mut L) -> Parsed<()>;
 fn did_you_mean(name: &str, names: impl Iterator<Item = &'static str>, prefix: &str) -> String {
     let nearest = names.map(|other| (distance(name, other), other)).min();
     match nearest {
-        Some((0..=2, other)) => format!("; did you mean `{prefix}{other}`?"),
+        Some((0..=2, other)) if name.len() > 2 => format!("; did you mean `{prefix}{other}`?"),
         _ => String::from("; docs/formula-language.md lists what is"),
     }
 }

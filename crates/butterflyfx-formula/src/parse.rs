@@ -35,14 +35,16 @@ pub(crate) fn expression(text: &str, limits: &Limits) -> Parsed<Expr> {
     if let Some(error) = parsed.errors().iter().min_by_key(|error| error.location.start()) {
         return Err(explain(text, start, source, error));
     }
-    if let Some(error) = parsed.unsupported_syntax_errors().first() {
-        return Err(syntax(text, start + usize::from(error.range.start()), &error.to_string()));
-    }
     let Mod::Expression(expression) = parsed.syntax() else {
         return Err(syntax(text, start, "a formula is one expression"));
     };
     let mut converter = convert::Converter { text, start, nodes: 0, limits };
-    converter.expression(&expression.body)
+    let converted = converter.expression(&expression.body)?;
+    // Newer syntax that is not refused by name.
+    match parsed.unsupported_syntax_errors().first() {
+        Some(error) => Err(syntax(text, start + usize::from(error.range.start()), &error.to_string())),
+        None => Ok(converted),
+    }
 }
 
 /// A syntax error of one character.
