@@ -9,7 +9,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::error::{FormulaError, FormulaErrorKind, Raise, RaiseKind, Span};
 use butterflyfx_formula::json::{self, JsonError, JsonErrorKind};
 use butterflyfx_formula::limits::Limit;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use std::fmt::Write as _;
 
@@ -200,7 +200,6 @@ pub struct Problem {
     extensions: Vec<Extension>,
     /// Another status than the code's own: an atomic batch is 422 whatever its item's code.
     status: Option<u16>,
-    allow: Option<&'static str>,
 }
 
 /// The result of everything that can be refused.
@@ -216,7 +215,6 @@ impl Problem {
             errors: Vec::new(),
             extensions: Vec::new(),
             status: None,
-            allow: None,
         })
     }
 
@@ -257,15 +255,13 @@ impl Problem {
         Problem::new(Code::LimitExceeded, detail).with_text("limit", name)
     }
 
-    /// `method_not_allowed`, with the methods that are.
+    /// `method_not_allowed`. The router adds the `Allow` header.
     #[cold]
-    pub fn method_not_allowed(method: &str, allow: &'static str) -> Box<Problem> {
-        let mut problem = Problem::new(
+    pub fn method_not_allowed(method: &str) -> Box<Problem> {
+        Problem::new(
             Code::MethodNotAllowed,
-            format!("this endpoint takes {allow}, not {}", clip(method, 32)),
-        );
-        problem.allow = Some(allow);
-        problem
+            format!("this endpoint does not take {}; the Allow header lists what it takes", clip(method, 32)),
+        )
     }
 
     /// Adds a member.
@@ -369,9 +365,6 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if matches!(self.code.status(), 429 | 503) || self.code == Code::IdempotencyKeyInFlight {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }

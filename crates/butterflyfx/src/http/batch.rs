@@ -1,0 +1,548 @@
+//! Batches: many substrates or relationships in one request, as a JSON array or as NDJSON that is
+//! read, applied and answered piece by piece, so that memory stays flat whatever comes.
+//!
+//! The answer is collected up to a bound. Beyond it the answer begins while the rest of the
+//! request is still being read; a client that sends so much must read meanwhile or ask for
+//! `results=none`.
+
+use super::problem::{Code, Outcome, Problem};
+use super::wire::{self, Accepts, Media, Query, write};
+use super::{Answer, Shared, relationships, schema, substrates};
+use crate::app::App;
+use crate::clock;
+use crate::evaluation::{OffloadFailure, offload};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use butterflyfx_engine::error::EngineError;
+use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_engine::model::{
+    Created, ItemResult, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate, Timestamp,
+};
+use butterflyfx_formula::document::Document;
+use butterflyfx_formula::json;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of NDJSON that are applied at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Items of a JSON array that are applied at a time.
+const PIECE_ITEMS: usize = 1_000;
+/// An answer longer than this begins before the request has ended.
+const BUFFERED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// All items of an atomic batch are held until its end.
+const ATOMIC_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often, and how far apart, a piece is offered to a full queue.
+const OFFERS: u32 = 500;
+const OFFER_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What a batch is made of.
+pub(super) trait Kind: Send + 'static {
+    /// To create.
+    type New: Send + 'static;
+    /// Created.
+    type Item;
+    /// What an error needs to know of what was to be created.
+    type Hint;
+    /// The member that holds the array.
+    const FIELD: &'static str;
+    fn decode(document: Document) -> Outcome<Self::New>;
+    fn hint(new: &Self::New) -> Self::Hint;
+    fn apply(
+        app: &App,
+        now: Timestamp,
+        new: Vec<Self::New>,
+        on_conflict: OnConflict,
+        atomic: bool,
+    ) -> Result<Vec<ItemResult<Self::Item>>, EngineError>;
+    fn refuse(error: EngineError, hint: &Self::Hint) -> Box<Problem>;
+    fn write(item: &Self::Item, out: &mut String);
+}
+
+/// Substrates.
+pub(super) struct Substrates;
+
+impl Kind for Substrates {
+    type New = NewSubstrate;
+    type Item = Substrate;
+    type Hint = ();
+    const FIELD: &'static str = "substrates";
+
+    fn decode(document: Document) -> Outcome<NewSubstrate> {
+        substrates::decode_new(document)
+    }
+
+    fn hint(_: &NewSubstrate) {}
+
+    fn apply(
+        app: &App,
+        now: Timestamp,
+        new: Vec<NewSubstrate>,
+        on_conflict: OnConflict,
+        atomic: bool,
+    ) -> Result<Vec<ItemResult<Substrate>>, EngineError> {
+        app.engine.create_substrates(now, new, on_conflict, atomic)
+    }
+
+    fn refuse(error: EngineError, (): &()) -> Box<Problem> {
+        error.into()
+    }
+
+    fn write(item: &Substrate, out: &mut String) {
+        write::substrate(item, out);
+    }
+}
+
+/// Relationships.
+pub(super) struct Relationships;
+
+impl Kind for Relationships {
+    type New = NewRelationship;
+    type Item = Relationship;
+    type Hint = (SubstrateId, SubstrateId);
+    const FIELD: &'static str = "relationships";
+
+    fn decode(document: Document) -> Outcome<NewRelationship> {
+        relationships::decode_new(document)
+    }
+
+    fn hint(new: &NewRelationship) -> (SubstrateId, SubstrateId) {
+        (new.source, new.target)
+    }
+
+    fn apply(
+        app: &App,
+        now: Timestamp,
+        new: Vec<NewRelationship>,
+        on_conflict: OnConflict,
+        atomic: bool,
+    ) -> Result<Vec<ItemResult<Relationship>>, EngineError> {
+        app.engine.create_relationships(now, new, on_conflict, atomic)
+    }
+
+    fn refuse(error: EngineError, (source, target): &(SubstrateId, SubstrateId)) -> Box<Problem> {
+        relationships::of_create(error, *source, *target)
+    }
+
+    fn write(item: &Relationship, out: &mut String) {
+        write::relationship(item, out);
+    }
+}
+
+/// Create many substrates
+///
+/// An array, `{"substrates": [...]}`, or NDJSON with one substrate a line. Each item gives the substrate
+/// or a problem, in order; `atomic=true` creates all or none; `results=none` answers the counts only.
+#[utoipa::path(post, path = "/api/v1/substrates/batch", tag = "substrates", operation_id = "create_substrates",
+    params(schema::BatchQuery, schema::OnConflictQuery),
+    request_body(content((schema::SubstrateBatch = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "A substrate or a problem for each item.", body = schema::SubstrateResults)))]
+pub(super) async fn create_substrates(State(api): State<Shared>, request: Request) -> Answer {
+    create::<Substrates>(api, request).await
+}
+
+/// Create many relationships
+///
+/// An array, `{"relationships": [...]}`, or NDJSON with one relationship a line. Each item gives the
+/// relationship or a problem, in order; `atomic=true` creates all or none; `results=none` answers the
+/// counts only.
+#[utoipa::path(post, path = "/api/v1/relationships/batch", tag = "relationships", operation_id = "create_relationships",
+    params(schema::BatchQuery, schema::OnConflictQuery),
+    request_body(content((schema::RelationshipBatch = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "A relationship or a problem for each item.", body = schema::RelationshipResults)))]
+pub(super) async fn create_relationships(State(api): State<Shared>, request: Request) -> Answer {
+    create::<Relationships>(api, request).await
+}
+
+/// What the query string asks for.
+#[derive(Clone, Copy)]
+struct Options {
+    on_conflict: OnConflict,
+    atomic: bool,
+    counts_only: bool,
+    /// Levels that a document may be nested.
+    depth_max: usize,
+}
+
+async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
+    let (head, body) = request.into_parts();
+    let mut query = Query::read(&head.uri, &["atomic", "results", "on_conflict"]);
+    let options = Options {
+        on_conflict: query.on_conflict(),
+        atomic: query.flag("atomic"),
+        counts_only: query.one_of("results", &["all", "none"]) == 1,
+        depth_max: api.app.engine.limits().json_depth,
+    };
+    query.finish()?;
+    let source = match wire::media(&head.headers, Accepts::JsonOrNdJson)? {
+        Media::Json => {
+            let text = wire::body(body, api.app.config.http.body_max).await?;
+            let items = offload(&api.app, move |_| read_items::<K>(&text, options.depth_max)).await??;
+            Source::Items(items.into_iter())
+        }
+        Media::NdJson => {
+            let settings = &api.app.config.http;
+            let (what, bytes_max) = if options.atomic {
+                ("an atomic batch", settings.batch_body_max.min(ATOMIC_BYTES_MAX))
+            } else {
+                ("a batch", settings.batch_body_max)
+            };
+            if body.size_hint().lower() > bytes_max {
+                return Err(Problem::body_too_large(what, bytes_max));
+            }
+            Source::Lines(Lines {
+                body,
+                pending: BytesMut::new(),
+                whole: 0,
+                line: 1,
+                bytes: 0,
+                what,
+                bytes_max,
+                line_bytes_max: settings.body_max,
+                ended: false,
+            })
+        }
+    };
+    let batch = Batch::<K> { api, options, source, created: 0, failed: 0, any: false, kind: PhantomData };
+    if options.atomic { batch.create_all_or_none().await } else { batch.create_each().await }
+}
+
+/// The items of a JSON body.
+fn read_items<K: Kind>(text: &[u8], depth_max: usize) -> Outcome<Vec<Document>> {
+    let wrong = || {
+        let field = K::FIELD;
+        Problem::invalid("", format!("the body must be an array, or an object with the array {field:?}"))
+    };
+    match wire::document(text, depth_max)? {
+        Document::List(items) => Ok(items),
+        Document::Map(mut members) => match (members.pop(), members.is_empty()) {
+            (Some((name, Document::List(items))), true) if &*name == K::FIELD => Ok(items),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    }
+}
+
+/// Where items come from.
+enum Source {
+    Items(std::vec::IntoIter<Document>),
+    Lines(Lines),
+}
+
+/// An NDJSON body that is being read.
+struct Lines {
+    body: Body,
+    /// Read, and not yet applied.
+    pending: BytesMut,
+    /// After the last line break in `pending`.
+    whole: usize,
+    /// The number of the line at the start of `pending`.
+    line: u32,
+    bytes: u64,
+    what: &'static str,
+    bytes_max: u64,
+    line_bytes_max: u64,
+    ended: bool,
+}
+
+/// Some of the items.
+#[derive(Clone)]
+enum Piece {
+    Items(Arc<Vec<Document>>),
+    /// Whole lines, and the number of the first.
+    Lines(Bytes, u32),
+}
+
+impl Source {
+    /// The next items; `None` at the end.
+    async fn next(&mut self) -> Outcome<Option<Piece>> {
+        match self {
+            Source::Items(items) => {
+                let some: Vec<Document> = items.by_ref().take(PIECE_ITEMS).collect();
+                Ok((!some.is_empty()).then(|| Piece::Items(Arc::new(some))))
+            }
+            Source::Lines(lines) => lines.next().await,
+        }
+    }
+
+    /// Reads what is left, so that the client gets to read the answer.
+    async fn drain(&mut self) {
+        if let Source::Lines(lines) = self {
+            while !lines.ended && lines.bytes <= lines.bytes_max && lines.fill().await.is_ok() {
+                lines.pending.clear();
+            }
+        }
+    }
+}
+
+impl Lines {
+    async fn next(&mut self) -> Outcome<Option<Piece>> {
+        while !self.ended && self.pending.len() < PIECE_BYTES {
+            self.fill().await?;
+        }
+        // One long line.
+        while !self.ended && self.whole == 0 {
+            if self.pending.len() as u64 > self.line_bytes_max {
+                return Err(Problem::body_too_large("a line", self.line_bytes_max));
+            }
+            self.fill().await?;
+        }
+        let whole = if self.ended { self.pending.len() } else { self.whole };
+        if whole == 0 {
+            return Ok(None);
+        }
+        self.whole = 0;
+        let piece = self.pending.split_to(whole).freeze();
+        let first = self.line;
+        let lines = piece.iter().filter(|byte| **byte == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        Ok(Some(Piece::Lines(piece, first)))
+    }
+
+    /// Reads one frame.
+    async fn fill(&mut self) -> Outcome<()> {
+        let Some(frame) = self.body.frame().await else {
+            self.ended = true;
+            return Ok(());
+        };
+        if let Ok(data) = frame.map_err(|error| wire::broken_body(&error))?.into_data() {
+            self.bytes += data.len() as u64;
+            if self.bytes > self.bytes_max {
+                return Err(Problem::body_too_large(self.what, self.bytes_max));
+            }
+            if let Some(position) = data.iter().rposition(|byte| *byte == b'\n') {
+                self.whole = self.pending.len() + position + 1;
+            }
+            self.pending.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+}
+
+impl Piece {
+    /// Decodes each item, good or bad.
+    fn decode<K: Kind>(self, depth_max: usize, mut each: impl FnMut(Outcome<K::New>)) {
+        match self {
+            Piece::Items(items) => {
+                // The piece is shared only while it waits for a worker.
+                let items = Arc::try_unwrap(items).unwrap_or_else(|shared| (*shared).clone());
+                for item in items {
+                    each(K::decode(item));
+                }
+            }
+            Piece::Lines(text, first) => {
+                for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+                    if line.iter().all(u8::is_ascii_whitespace) {
+                        continue;
+                    }
+                    let document = json::read_document(line, depth_max + 1).map_err(|mut error| {
+                        error.line = first.saturating_add(u32::try_from(index).unwrap_or(u32::MAX));
+                        Box::<Problem>::from(error)
+                    });
+                    each(document.and_then(K::decode));
+                }
+            }
+        }
+    }
+}
+
+/// What became of a piece.
+struct Applied {
+    created: u64,
+    failed: u64,
+    /// The results, separated by commas.
+    text: String,
+}
+
+/// Decodes and applies a piece; on a worker.
+fn apply<K: Kind>(app: &App, piece: Piece, options: Options) -> Applied {
+    let mut applied = Applied { created: 0, failed: 0, text: String::new() };
+    let mut new = Vec::new();
+    // For each item its hint, or its problem; the engine answers for those with a hint, in order.
+    let mut slots: Vec<Outcome<K::Hint>> = Vec::new();
+    piece.decode::<K>(options.depth_max, |outcome| match outcome {
+        Ok(one) => {
+            slots.push(Ok(K::hint(&one)));
+            new.push(one);
+        }
+        Err(problem) => slots.push(Err(problem)),
+    });
+    let mut results = match K::apply(app, clock::now(), new, options.on_conflict, false) {
+        Ok(results) => results.into_iter(),
+        Err(error) => {
+            // Not an item's refusal but the engine's: each item gets it.
+            let refused = slots.iter().filter(|slot| slot.is_ok()).map(|_| Err(error.clone()));
+            refused.collect::<Vec<_>>().into_iter()
+        }
+    };
+    for slot in slots {
+        let outcome = slot.and_then(|hint| match results.next() {
+            Some(Ok(created)) => Ok(created),
+            Some(Err(error)) => Err(K::refuse(error, &hint)),
+            None => Err(Problem::new(Code::Internal, "the engine gave no result for this item")),
+        });
+        match &outcome {
+            Ok(Created { is_new: true, .. }) => applied.created += 1,
+            Ok(_) => {}
+            Err(_) => applied.failed += 1,
+        }
+        if !options.counts_only {
+            if !applied.text.is_empty() {
+                applied.text.push(',');
+            }
+            match outcome {
+                Ok(created) => K::write(&created.item, &mut applied.text),
+                Err(problem) => problem.write(None, &mut applied.text),
+            }
+        }
+    }
+    applied
+}
+
+/// A batch on its way.
+struct Batch<K> {
+    api: Shared,
+    options: Options,
+    source: Source,
+    created: u64,
+    failed: u64,
+    /// Whether any result was written.
+    any: bool,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Kind> Batch<K> {
+    /// Applies the next piece and gives its part of the answer; `None` at the end.
+    async fn step(&mut self) -> Outcome<Option<String>> {
+        let Some(piece) = self.source.next().await? else {
+            return Ok(None);
+        };
+        let options = self.options;
+        let applied = offer(&self.api, piece, move |app, piece| apply::<K>(app, piece, options)).await?;
+        self.created += applied.created;
+        self.failed += applied.failed;
+        let mut text = applied.text;
+        if self.any && !text.is_empty() {
+            text.insert(0, ',');
+        }
+        self.any |= !text.is_empty();
+        Ok(Some(text))
+    }
+
+    fn head(&self) -> &'static str {
+        if self.options.counts_only { "{" } else { "{\"results\":[" }
+    }
+
+    fn tail(&self) -> String {
+        let comma = if self.options.counts_only { "" } else { "]," };
+        format!("{comma}\"created\":{},\"failed\":{}}}", self.created, self.failed)
+    }
+
+    async fn create_each(mut self) -> Answer {
+        let mut out = String::from(self.head());
+        while let Some(text) = self.step().await? {
+            out.push_str(&text);
+            if out.len() > BUFFERED_BYTES_MAX {
+                return Ok(wire::streamed(self.rest(out)));
+            }
+        }
+        out.push_str(&self.tail());
+        Ok(wire::ok(out))
+    }
+
+    /// The answer from here on, made as it is taken. A refusal can only cut it short.
+    fn rest(self, begun: String) -> Body {
+        let pieces = stream::try_unfold((Some(self), Some(begun)), async |(batch, begun)| {
+            if let Some(begun) = begun {
+                return Ok(Some((Bytes::from(begun), (batch, None))));
+            }
+            let Some(mut batch) = batch else {
+                return Ok(None);
+            };
+            match batch.step().await {
+                Ok(Some(text)) => Ok(Some((Bytes::from(text), (Some(batch), None)))),
+                Ok(None) => Ok(Some((Bytes::from(batch.tail()), (None, None)))),
+                Err(problem) => Err(std::io::Error::other(problem.detail)),
+            }
+        });
+        Body::from_stream(pieces)
+    }
+
+    async fn create_all_or_none(mut self) -> Answer {
+        let mut all: Vec<K::New> = Vec::new();
+        while let Some(piece) = self.source.next().await? {
+            let depth_max = self.options.depth_max;
+            let decoded = offer(&self.api, piece, move |_, piece| {
+                let mut some = Vec::new();
+                piece.decode::<K>(depth_max, |outcome| some.push(outcome));
+                some
+            })
+            .await?;
+            for outcome in decoded {
+                match outcome {
+                    Ok(new) => all.push(new),
+                    Err(problem) => {
+                        self.source.drain().await;
+                        return Err(problem.of_atomic_batch(all.len()));
+                    }
+                }
+            }
+        }
+        let options = self.options;
+        let written = offload(&self.api.app, move |app| -> Outcome<(String, u64)> {
+            let hints: Vec<K::Hint> = all.iter().map(K::hint).collect();
+            let results = K::apply(app, clock::now(), all, options.on_conflict, true).map_err(|error| {
+                match error {
+                    EngineError::Batch(index, error) => match hints.get(index) {
+                        Some(hint) => K::refuse(*error, hint).of_atomic_batch(index),
+                        None => Box::<Problem>::from(*error).of_atomic_batch(index),
+                    },
+                    error => error.into(),
+                }
+            })?;
+            let mut text = String::new();
+            let mut created = 0;
+            for (index, result) in results.into_iter().enumerate() {
+                let one = result.map_err(|error| Box::<Problem>::from(error).of_atomic_batch(index))?;
+                created += u64::from(one.is_new);
+                if !options.counts_only {
+                    if index > 0 {
+                        text.push(',');
+                    }
+                    K::write(&one.item, &mut text);
+                }
+            }
+            Ok((text, created))
+        })
+        .await?;
+        let (text, created) = written?;
+        self.created = created;
+        let mut out = String::with_capacity(text.len() + 64);
+        out.push_str(self.head());
+        out.push_str(&text);
+        out.push_str(&self.tail());
+        Ok(wire::ok(out))
+    }
+}
+
+/// Offers a piece to the workers until there is room in the queue: a batch that has begun should
+/// not fail because others are busy.
+async fn offer<T, F>(api: &Shared, piece: Piece, work: F) -> Outcome<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&App, Piece) -> T + Clone + Send + 'static,
+{
+    let mut offers = 0;
+    loop {
+        let (work, again) = (work.clone(), piece.clone());
+        offers += 1;
+        match offload(&api.app, move |app| work(app, again)).await {
+            Err(OffloadFailure::Overloaded) if offers < OFFERS => tokio::time::sleep(OFFER_INTERVAL).await,
+            outcome => return Ok(outcome?),
+        }
+    }
+}

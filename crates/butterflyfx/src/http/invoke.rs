@@ -1,0 +1,495 @@
+//! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
+//! and the writing of its result. Batches run on a worker, one row after the other.
+
+use super::problem::{Code, Fault, Outcome, Problem, clip, of_raise};
+use super::wire::{self, Accepts, At, Query, write};
+use super::{Answer, Shared, schema};
+use crate::app::App;
+use crate::evaluation::{evaluate, offload};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_engine::model::{Evaluation, Input};
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::json::{self, JsonError};
+use butterflyfx_formula::meter::Meter;
+use butterflyfx_formula::text::Text;
+use butterflyfx_formula::value::{Items, Value};
+use http::HeaderMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+/// Steps that all rows of one request may take together: some ten seconds of a worker.
+const BATCH_STEPS_MAX: u64 = 500_000_000;
+
+/// Bytes of one answer with many results.
+const BATCH_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of the tree behind a value.
+const EXPLAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// `{"parameters":}`: what stands around the parameters at least.
+const ENVELOPE_BYTES: usize = 15;
+
+static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
+
+/// Invoke a substrate
+///
+/// Evaluates the formula with the parameters of the body and those that flow in along relationships.
+#[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke", tag = "evaluation", operation_id = "invoke_substrate",
+    params(schema::SubstratePath), request_body = Option<schema::Parameters>,
+    responses((status = 200, description = "The result.", body = schema::Invocation)))]
+pub(super) async fn invoke(State(api): State<Shared>, request: Request) -> Answer {
+    let (head, body) = request.into_parts();
+    wire::no_query(&head.uri)?;
+    let id = wire::substrate_id(&head.uri, 3)?;
+    answer(&api, id, &head.headers, body).await
+}
+
+/// Answers an invocation; the way that all of them take.
+pub(super) async fn answer(api: &Shared, id: SubstrateId, headers: &HeaderMap, body: Body) -> Outcome<Response> {
+    let parameters = read_parameters(api, headers, body).await?;
+    let started = Instant::now();
+    let evaluation = evaluate(&api.app, id, parameters, false).await?;
+    let mut out = String::with_capacity(256);
+    write_invocation(&api.app, id, &evaluation, started, &mut out)?;
+    Ok(wire::ok(out))
+}
+
+async fn read_parameters(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Arc<Dict>> {
+    if wire::has_no_body(headers, &body) {
+        return Ok(Arc::clone(&NO_PARAMETERS));
+    }
+    wire::media(headers, Accepts::Json)?;
+    let limits = api.app.engine.limits();
+    let text = wire::body(body, api.app.config.http.body_max).await?;
+    if text.len() > limits.parameters_json_bytes + ENVELOPE_BYTES {
+        return Err(Problem::limit(
+            butterflyfx_formula::limits::Limit::ParametersSize.name(),
+            format!("the parameters may have at most {} bytes as JSON", limits.parameters_json_bytes),
+        ));
+    }
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Arc::clone(&NO_PARAMETERS));
+    }
+    let value = json::read_value(&text, limits.json_depth + 1, limits.integer_bits)?;
+    let members = members(&value, &At::Root, &["parameters"])?;
+    parameters_of(members, &At::Root)
+}
+
+/// The members of an object that has no others than these.
+fn members<'a>(value: &'a Value, at: &At<'_>, known: &[&str]) -> Outcome<&'a Arc<Dict>> {
+    let Value::Dict(members) = value else {
+        return Err(Problem::invalid(at.pointer(), "must be an object"));
+    };
+    for (name, _) in members.iter() {
+        if let Value::Str(name) = name
+            && !known.contains(&name.as_str())
+        {
+            return Err(Problem::invalid(
+                At::Member(at, name.as_str()).pointer(),
+                format!("unknown field {:?}; the fields are {}", clip(name.as_str(), 64), known.join(", ")),
+            ));
+        }
+    }
+    Ok(members)
+}
+
+/// The member `parameters`: an object, or absent or null for none.
+fn parameters_of(members: &Dict, at: &At<'_>) -> Outcome<Arc<Dict>> {
+    match members.get_str("parameters") {
+        Some(Value::Dict(parameters)) => Ok(Arc::clone(parameters)),
+        None | Some(Value::None) => Ok(Arc::clone(&NO_PARAMETERS)),
+        Some(_) => Err(Problem::invalid(
+            At::Member(at, "parameters").pointer(),
+            "parameters must be an object: a value for each name",
+        )),
+    }
+}
+
+fn write_invocation(
+    app: &App,
+    id: SubstrateId,
+    evaluation: &Evaluation,
+    started: Instant,
+    out: &mut String,
+) -> Outcome<()> {
+    let elapsed = started.elapsed();
+    out.push_str("{\"substrate_id\":");
+    write::substrate_id(id, out);
+    out.push_str(",\"result\":");
+    write_result(app, id, &evaluation.value, out)?;
+    out.push_str(",\"invocation_time_ms\":");
+    write::milliseconds(elapsed, out);
+    out.push_str(",\"cost\":{\"steps\":");
+    write::unsigned(evaluation.cost.steps, out);
+    out.push_str(",\"bytes\":");
+    write::unsigned(evaluation.cost.bytes, out);
+    out.push_str("},\"cached\":false}");
+    Ok(())
+}
+
+/// Appends a result. On a refusal what was written is taken back.
+fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Outcome<()> {
+    match value {
+        // What most formulas give needs no account.
+        Value::Int(number) => out.push_str(itoa::Buffer::new().format(*number)),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::None => out.push_str("null"),
+        value => {
+            let before = out.len();
+            let mut meter = Meter::new(app.engine.limits());
+            if let Err(raise) = json::write_value(&mut meter, value, out) {
+                out.truncate(before);
+                return Err(of_raise(*raise, id, None));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Read the value of a substrate
+///
+/// The invocation without parameters. `explain=true` adds the tree of inputs behind it.
+#[utoipa::path(get, path = "/api/v1/substrates/{substrate_id}/value", tag = "evaluation", operation_id = "get_value",
+    params(schema::SubstratePath, schema::ExplainQuery),
+    responses((status = 200, description = "The value.", body = schema::SubstrateValue)))]
+pub(super) async fn value(State(api): State<Shared>, request: Request) -> Answer {
+    let mut query = Query::read(request.uri(), &["explain"]);
+    let explain = query.flag("explain");
+    query.finish()?;
+    let id = wire::substrate_id(request.uri(), 3)?;
+    let evaluation = evaluate(&api.app, id, Arc::clone(&NO_PARAMETERS), explain).await?;
+    let mut out = String::with_capacity(128);
+    out.push_str("{\"substrate_id\":");
+    write::substrate_id(id, &mut out);
+    out.push_str(",\"value\":");
+    write_result(&api.app, id, &evaluation.value, &mut out)?;
+    if explain {
+        out.push_str(",\"inputs\":");
+        write_inputs(&api.app, evaluation.inputs.as_deref().unwrap_or_default(), &mut out)?;
+    }
+    out.push('}');
+    Ok(wire::ok(out))
+}
+
+/// Writes the tree of inputs without recursion: a chain may be of any length.
+fn write_inputs(app: &App, inputs: &[Input], out: &mut String) -> Outcome<()> {
+    /// A level of the tree that is being written: its inputs, the next one and its next source.
+    struct Level<'a> {
+        inputs: &'a [Input],
+        input: usize,
+        source: usize,
+    }
+    out.push('{');
+    let mut levels = vec![Level { inputs, input: 0, source: 0 }];
+    while let Some(level) = levels.last_mut() {
+        if out.len() > EXPLAIN_BYTES_MAX {
+            return Err(Problem::limit(
+                "explain_size",
+                format!("the tree behind the value has more than {EXPLAIN_BYTES_MAX} bytes"),
+            ));
+        }
+        let Some(input) = level.inputs.get(level.input) else {
+            levels.pop();
+            // Closes the map of inputs, and the source that it belongs to.
+            out.push_str(if levels.is_empty() { "}" } else { "}}" });
+            continue;
+        };
+        if level.source == 0 {
+            if level.input > 0 {
+                out.push(',');
+            }
+            json::write_text(&input.name, out);
+            out.push_str(":[");
+        }
+        let Some(source) = input.sources.get(level.source) else {
+            out.push(']');
+            level.input += 1;
+            level.source = 0;
+            continue;
+        };
+        if level.source > 0 {
+            out.push(',');
+        }
+        level.source += 1;
+        out.push_str("{\"substrate_id\":");
+        write::substrate_id(source.substrate_id, out);
+        out.push_str(",\"value\":");
+        write_result(app, source.substrate_id, &source.value, out)?;
+        out.push_str(",\"inputs\":{");
+        levels.push(Level { inputs: &source.inputs, input: 0, source: 0 });
+    }
+    Ok(())
+}
+
+/// What one request with many evaluations may still use.
+struct Budget {
+    steps: u64,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// Tells the worker that nobody waits any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Budget {
+    fn new() -> (Budget, CancelOnDrop) {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        (Budget { steps: BATCH_STEPS_MAX, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
+    }
+
+    /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
+    fn evaluate(
+        &mut self,
+        app: &App,
+        id: SubstrateId,
+        parameters: &Arc<Dict>,
+    ) -> Outcome<Outcome<Evaluation>> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Problem::new(Code::Overloaded, "nobody waits for the answer any more"));
+        }
+        match app.engine.evaluate(id, parameters, false) {
+            Ok(evaluation) => {
+                app.metrics.evaluated(evaluation.cost.steps);
+                self.pay(evaluation.cost.steps)?;
+                Ok(Ok(evaluation))
+            }
+            Err(error) => {
+                app.metrics.evaluation_failed();
+                // What a failed evaluation took is not told; a budget that ran out took all of it.
+                let problem = Box::<Problem>::from(error);
+                self.pay(if problem.code == Code::LimitExceeded { app.engine.limits().steps } else { 1_000 })?;
+                Ok(Err(problem))
+            }
+        }
+    }
+
+    fn pay(&mut self, steps: u64) -> Outcome<()> {
+        match self.steps.checked_sub(steps) {
+            Some(left) => {
+                self.steps = left;
+                Ok(())
+            }
+            None => Err(Problem::limit(
+                "batch_steps",
+                format!("the evaluations of one request may take {BATCH_STEPS_MAX} steps; send fewer at a time"),
+            )),
+        }
+    }
+}
+
+fn check_answer(bytes: usize) -> Outcome<()> {
+    if bytes > BATCH_ANSWER_BYTES_MAX {
+        return Err(Problem::limit(
+            "batch_result_size",
+            format!("the answer would have more than {BATCH_ANSWER_BYTES_MAX} bytes; send fewer at a time"),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads the whole body of a batch as values; `levels` stand around the parameters.
+async fn read_batch(api: &Shared, headers: &HeaderMap, body: Body, levels: usize) -> Outcome<Value> {
+    wire::media(headers, Accepts::Json)?;
+    let text = wire::body(body, api.app.config.http.body_max).await?;
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(Problem::new(Code::InvalidJson, "the body is empty: send a JSON object"));
+    }
+    let limits = api.app.engine.limits();
+    let (depth_max, integer_bits) = (limits.json_depth + levels, limits.integer_bits);
+    let read = move || -> Result<Value, JsonError> { json::read_value(&text, depth_max, integer_bits) };
+    Ok(offload(&api.app, move |_| read()).await??)
+}
+
+/// Invoke many substrates
+///
+/// Each item gives a result or a problem, in order.
+#[utoipa::path(post, path = "/api/v1/substrates/batch/invoke", tag = "evaluation", operation_id = "invoke_batch",
+    request_body = schema::Invocations,
+    responses((status = 200, description = "A result or a problem for each item.", body = schema::InvocationResults)))]
+pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> Answer {
+    let (head, body) = request.into_parts();
+    wire::no_query(&head.uri)?;
+    let value = read_batch(&api, &head.headers, body, 3).await?;
+    let top = members(&value, &At::Root, &["invocations"])?;
+    let Some(Value::List(items)) = top.get_str("invocations") else {
+        return Err(Problem::invalid("/invocations", "invocations is missing: an array of {substrate_id, parameters}"));
+    };
+    let items = Arc::clone(items);
+    let (mut budget, _cancel) = Budget::new();
+    let written = offload(&api.app, move |app| -> Outcome<String> {
+        let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
+        out.push_str("{\"results\":[");
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let before = out.len();
+            let outcome = match decode_invocation(item) {
+                Err(problem) => Err(problem),
+                Ok((id, parameters)) => {
+                    let started = Instant::now();
+                    budget.evaluate(app, id, &parameters)?.and_then(|evaluation| {
+                        write_invocation(app, id, &evaluation, started, &mut out)
+                    })
+                }
+            };
+            if let Err(problem) = outcome {
+                out.truncate(before);
+                problem.write(None, &mut out);
+            }
+            check_answer(out.len())?;
+        }
+        out.push_str("]}");
+        Ok(out)
+    })
+    .await??;
+    Ok(wire::ok(written))
+}
+
+fn decode_invocation(item: &Value) -> Outcome<(SubstrateId, Arc<Dict>)> {
+    let members = members(item, &At::Root, &["substrate_id", "parameters"])?;
+    let id = match members.get_str("substrate_id") {
+        Some(Value::Str(text)) => SubstrateId::parse(text.as_str()).ok_or_else(|| {
+            let problem = Problem::invalid_identity(text.as_str());
+            let message = problem.detail.clone();
+            problem.with_fault(Fault { pointer: Some("/substrate_id".to_owned()), message, ..Fault::default() })
+        })?,
+        Some(_) => return Err(Problem::invalid("/substrate_id", "substrate_id must be a string of hex digits")),
+        None => return Err(Problem::invalid("/substrate_id", "substrate_id is missing: whom to invoke")),
+    };
+    Ok((id, parameters_of(members, &At::Root)?))
+}
+
+/// The parameters of many evaluations of one formula.
+enum Rows {
+    Rows(Arc<Items>),
+    Columns(Vec<(Text, Arc<Items>)>, usize),
+}
+
+impl Rows {
+    fn decode(value: &Value) -> Outcome<Rows> {
+        let top = members(value, &At::Root, &["rows", "columns"])?;
+        match (top.get_str("rows"), top.get_str("columns")) {
+            (Some(Value::List(rows)), None) => Ok(Rows::Rows(Arc::clone(rows))),
+            (None, Some(Value::Dict(columns))) => Rows::of_columns(columns),
+            (Some(_), None) => Err(Problem::invalid("/rows", "rows must be an array of objects")),
+            (None, Some(_)) => Err(Problem::invalid("/columns", "columns must be an object of arrays")),
+            (Some(_), Some(_)) => Err(Problem::invalid("", "give rows or columns, not both")),
+            (None, None) => Err(Problem::invalid("", "rows or columns is missing")),
+        }
+    }
+
+    fn of_columns(columns: &Dict) -> Outcome<Rows> {
+        let mut all: Vec<(Text, Arc<Items>)> = Vec::with_capacity(columns.len());
+        for (name, column) in columns.iter() {
+            let Value::Str(name) = name else { continue };
+            let root = At::Member(&At::Root, "columns");
+            let at = At::Member(&root, name.as_str());
+            let Value::List(items) = column else {
+                return Err(Problem::invalid(at.pointer(), "a column must be an array"));
+            };
+            if let Some((first, other)) = all.first()
+                && other.len() != items.len()
+            {
+                let message = format!(
+                    "columns must be equally long: {} has {} values, {} has {}",
+                    clip(first.as_str(), 64),
+                    other.len(),
+                    clip(name.as_str(), 64),
+                    items.len()
+                );
+                return Err(Problem::invalid(at.pointer(), message));
+            }
+            all.push((name.clone(), Arc::clone(items)));
+        }
+        let rows = all.first().map_or(0, |(_, items)| items.len());
+        Ok(Rows::Columns(all, rows))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Rows::Rows(rows) => rows.len(),
+            Rows::Columns(_, rows) => *rows,
+        }
+    }
+
+    fn row(&self, index: usize) -> Outcome<Arc<Dict>> {
+        match self {
+            Rows::Rows(rows) => match rows.get(index) {
+                Some(Value::Dict(row)) => Ok(Arc::clone(row)),
+                _ => Err(Problem::invalid(format!("/rows/{index}"), "a row must be an object: a value for each name")),
+            },
+            Rows::Columns(columns, _) => {
+                let mut row = Dict::new();
+                for (name, items) in columns {
+                    if let Some(value) = items.get(index) {
+                        row.insert_str(name.clone(), value.clone());
+                    }
+                }
+                Ok(Arc::new(row))
+            }
+        }
+    }
+}
+
+/// Invoke a substrate over many rows
+///
+/// The rows as objects, or as columns of equal length. A row that fails is null in `results` and has a
+/// problem in `errors`.
+#[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke/batch", tag = "evaluation", operation_id = "invoke_rows",
+    params(schema::SubstratePath), request_body = schema::Rows,
+    responses((status = 200, description = "A result for each row.", body = schema::RowResults)))]
+pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> Answer {
+    let (head, body) = request.into_parts();
+    wire::no_query(&head.uri)?;
+    let id = wire::substrate_id(&head.uri, 3)?;
+    if !api.app.engine.contains(id) {
+        return Err(butterflyfx_engine::error::EngineError::SubstrateNotFound(id).into());
+    }
+    let rows = Rows::decode(&read_batch(&api, &head.headers, body, 2).await?)?;
+    let (mut budget, _cancel) = Budget::new();
+    let written = offload(&api.app, move |app| -> Outcome<String> {
+        let mut out = String::with_capacity(64 + 16 * rows.len().min(1_000_000));
+        let mut errors = String::new();
+        out.push_str("{\"results\":[");
+        for index in 0..rows.len() {
+            if index > 0 {
+                out.push(',');
+            }
+            let outcome = match rows.row(index) {
+                Err(problem) => Err(problem),
+                Ok(row) => budget
+                    .evaluate(app, id, &row)?
+                    .and_then(|evaluation| write_result(app, id, &evaluation.value, &mut out)),
+            };
+            if let Err(problem) = outcome {
+                out.push_str("null");
+                if !errors.is_empty() {
+                    errors.push(',');
+                }
+                problem.with_number("row", index as u64).write(None, &mut errors);
+            }
+            check_answer(out.len() + errors.len())?;
+        }
+        out.push(']');
+        if !errors.is_empty() {
+            out.push_str(",\"errors\":[");
+            out.push_str(&errors);
+            out.push(']');
+        }
+        out.push('}');
+        Ok(out)
+    })
+    .await??;
+    Ok(wire::ok(written))
+}

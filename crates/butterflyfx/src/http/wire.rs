@@ -1,0 +1,246 @@
+//! From bytes to typed requests and back: bodies and their media types, query strings, path
+//! segments, and answers written by hand. What is refused is refused with its exact place.
+
+pub(super) mod decode;
+pub(super) mod query;
+pub(super) mod write;
+
+pub(super) use decode::{At, Faults, Object};
+pub(super) use query::Query;
+
+use super::problem::{Code, Outcome, Problem, clip};
+use axum::body::Body;
+use axum::response::Response;
+use butterflyfx_engine::identity::{RelationshipId, SubstrateId};
+use butterflyfx_formula::document::Document;
+use butterflyfx_formula::json;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::{HeaderValue, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use std::borrow::Cow;
+
+/// Levels that a body may be nested beyond what its parameters or metadata may.
+const ENVELOPE_LEVELS: usize = 4;
+
+/// Bytes made ready for a body before any have come, whatever length it announces.
+const RESERVE_BYTES_MAX: usize = 64 * 1024;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// One JSON text.
+    Json,
+    /// A JSON text a line.
+    NdJson,
+}
+
+/// Which media types an endpoint reads beside JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepts {
+    Json,
+    JsonOrMergePatch,
+    JsonOrNdJson,
+}
+
+impl Accepts {
+    fn names(self) -> &'static str {
+        match self {
+            Accepts::Json => "application/json",
+            Accepts::JsonOrMergePatch => "application/json or application/merge-patch+json",
+            Accepts::JsonOrNdJson => "application/json or application/x-ndjson",
+        }
+    }
+}
+
+/// Checks the media type of a body. None given means JSON.
+pub(super) fn media(headers: &HeaderMap, accepts: Accepts) -> Outcome<Media> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(Media::Json);
+    };
+    if value == "application/json" {
+        return Ok(Media::Json);
+    }
+    let text = value.to_str().unwrap_or_default();
+    media_of(text, accepts).ok_or_else(|| {
+        Problem::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "this endpoint reads {} in UTF-8, not {:?}",
+                accepts.names(),
+                clip(&String::from_utf8_lossy(value.as_bytes()), 64)
+            ),
+        )
+    })
+}
+
+fn media_of(text: &str, accepts: Accepts) -> Option<Media> {
+    let mut parts = text.split(';');
+    let essence = parts.next()?.trim();
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name.trim().eq_ignore_ascii_case("charset") {
+            let charset = value.trim().trim_matches('"');
+            if !charset.eq_ignore_ascii_case("utf-8") && !charset.eq_ignore_ascii_case("utf8") {
+                return None;
+            }
+        }
+    }
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    if is("application/json") {
+        return Some(Media::Json);
+    }
+    match accepts {
+        Accepts::JsonOrMergePatch if is("application/merge-patch+json") => Some(Media::Json),
+        Accepts::JsonOrNdJson if is("application/x-ndjson") || is("application/ndjson") => {
+            Some(Media::NdJson)
+        }
+        _ => None,
+    }
+}
+
+/// Reads a whole body of bounded size.
+pub(super) async fn body(mut body: Body, bytes_max: u64) -> Outcome<Bytes> {
+    if body.size_hint().lower() > bytes_max {
+        return Err(Problem::body_too_large("the body", bytes_max));
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| broken_body(&error))?.into_data() else {
+            continue;
+        };
+        if (first.len() + all.len() + data.len()) as u64 > bytes_max {
+            return Err(Problem::body_too_large("the body", bytes_max));
+        }
+        // Most bodies come in one piece, which is used where it lies.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve(usize::try_from(body.size_hint().lower()).unwrap_or(0).min(RESERVE_BYTES_MAX));
+            all.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// The problem of a body that could not be read to its end.
+#[cold]
+pub(super) fn broken_body(error: &axum::Error) -> Box<Problem> {
+    Problem::new(Code::InvalidJson, format!("the body could not be read: {error}"))
+}
+
+/// Whether the request announces no body at all.
+pub(super) fn has_no_body(headers: &HeaderMap, body: &Body) -> bool {
+    body.is_end_stream() || headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
+}
+
+/// Reads a body's JSON.
+pub(super) fn document(text: &[u8], depth_max: usize) -> Outcome<Document> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(Problem::new(Code::InvalidJson, "the body is empty: send a JSON value"));
+    }
+    Ok(json::read_document(text, depth_max + ENVELOPE_LEVELS)?)
+}
+
+/// The decoded segment at a position of the path, counted from 0 after the first slash.
+pub(super) fn segment(uri: &Uri, position: usize) -> Cow<'_, str> {
+    let raw = uri.path().split('/').nth(position + 1).unwrap_or_default();
+    query::percent_decode(raw, false).unwrap_or(Cow::Borrowed(raw))
+}
+
+/// The substrate that the path names at a position.
+pub(super) fn substrate_id(uri: &Uri, position: usize) -> Outcome<SubstrateId> {
+    let text = segment(uri, position);
+    SubstrateId::parse(&text).ok_or_else(|| Problem::invalid_identity(&text))
+}
+
+/// The relationship that the path names at a position.
+pub(super) fn relationship_id(uri: &Uri, position: usize) -> Outcome<RelationshipId> {
+    let text = segment(uri, position);
+    RelationshipId::parse(&text).ok_or_else(|| Problem::invalid_identity(&text))
+}
+
+/// Refuses any query string.
+pub(super) fn no_query(uri: &Uri) -> Outcome<()> {
+    match uri.query() {
+        None | Some("") => Ok(()),
+        Some(_) => Query::read(uri, &[]).finish(),
+    }
+}
+
+/// 200 with a JSON body.
+pub(super) fn ok(body: String) -> Response {
+    json_response(StatusCode::OK, body)
+}
+
+/// 201 or 200 with a JSON body.
+pub(super) fn created(is_new: bool, body: String) -> Response {
+    json_response(if is_new { StatusCode::CREATED } else { StatusCode::OK }, body)
+}
+
+/// 200 with a JSON body that is made as it is taken.
+pub(super) fn streamed(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// 204.
+pub(super) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// 304; the caller adds the ETag.
+pub(super) fn not_modified() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// 200 with a text of another type.
+pub(super) fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn json_response(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types() {
+        for (text, accepts, expected) in [
+            ("application/json", Accepts::Json, Some(Media::Json)),
+            ("Application/JSON; charset=UTF-8", Accepts::Json, Some(Media::Json)),
+            ("application/json;charset=\"utf8\"; v=1", Accepts::Json, Some(Media::Json)),
+            ("application/json; charset=latin-1", Accepts::Json, None),
+            ("application/json; charset", Accepts::Json, None),
+            ("text/json", Accepts::Json, None),
+            ("application/x-www-form-urlencoded", Accepts::Json, None),
+            ("", Accepts::Json, None),
+            ("application/merge-patch+json", Accepts::Json, None),
+            ("application/merge-patch+json", Accepts::JsonOrMergePatch, Some(Media::Json)),
+            ("application/x-ndjson", Accepts::Json, None),
+            ("application/x-ndjson", Accepts::JsonOrNdJson, Some(Media::NdJson)),
+            ("application/x-ndjson; charset=utf-16", Accepts::JsonOrNdJson, None),
+        ] {
+            assert_eq!(media_of(text, accepts), expected, "{text}");
+        }
+    }
+}

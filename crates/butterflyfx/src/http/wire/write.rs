@@ -1,0 +1,174 @@
+//! The objects of answers, written by hand: exact numbers, members in the contract's order.
+
+use crate::http::{paging, time};
+use butterflyfx_engine::identity::{RelationshipId, SubstrateId};
+use butterflyfx_engine::model::{Cursor, Relationship, Substrate};
+use butterflyfx_formula::json;
+use std::time::Duration;
+
+/// Appends a whole number.
+pub(in crate::http) fn unsigned(number: u64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Appends an identity as a JSON string.
+pub(in crate::http) fn substrate_id(id: SubstrateId, out: &mut String) {
+    hex(id.0, out);
+}
+
+/// Appends an identity as a JSON string.
+pub(in crate::http) fn relationship_id(id: RelationshipId, out: &mut String) {
+    hex(id.0, out);
+}
+
+fn hex(number: u64, out: &mut String) {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    out.push_str("\"0x");
+    for position in (0..16).rev() {
+        let nibble = (number >> (4 * position) & 15) as usize;
+        out.push(DIGITS.get(nibble).copied().unwrap_or('0'));
+    }
+    out.push('"');
+}
+
+/// Appends a duration in milliseconds, with six decimals: `0.001250`.
+pub(in crate::http) fn milliseconds(duration: Duration, out: &mut String) {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    unsigned(nanos / 1_000_000, out);
+    out.push('.');
+    let mut divisor = 100_000;
+    while divisor > 0 {
+        out.push(char::from(b'0' + (nanos % 1_000_000 / divisor % 10) as u8));
+        divisor /= 10;
+    }
+}
+
+/// Appends a substrate.
+pub(in crate::http) fn substrate(substrate: &Substrate, out: &mut String) {
+    out.push_str("{\"substrate_id\":");
+    substrate_id(substrate.id, out);
+    out.push_str(",\"identity\":");
+    unsigned(substrate.id.0, out);
+    out.push_str(",\"created_at\":\"");
+    time::write(substrate.created_at, out);
+    out.push_str("\",\"updated_at\":\"");
+    time::write(substrate.updated_at, out);
+    out.push_str("\",\"version\":");
+    unsigned(u64::from(substrate.version), out);
+    out.push_str(",\"expression_type\":\"");
+    out.push_str(substrate.expression_type.name());
+    out.push_str("\",\"expression_code\":");
+    json::write_text(&substrate.expression_code, out);
+    out.push_str(",\"metadata\":");
+    json::write_document(&substrate.metadata, out);
+    out.push('}');
+}
+
+/// Appends a relationship.
+pub(in crate::http) fn relationship(relationship: &Relationship, out: &mut String) {
+    out.push_str("{\"relationship_id\":");
+    relationship_id(relationship.id, out);
+    out.push_str(",\"rel_type\":\"");
+    out.push_str(relationship.rel_type.name());
+    out.push_str("\",\"source_id\":");
+    substrate_id(relationship.source, out);
+    out.push_str(",\"target_id\":");
+    substrate_id(relationship.target, out);
+    out.push_str(",\"bidirectional\":");
+    out.push_str(if relationship.bidirectional { "true" } else { "false" });
+    out.push_str(",\"constraints\":");
+    json::write_document(&relationship.constraints, out);
+    out.push_str(",\"lineage\":");
+    json::write_document(&relationship.lineage, out);
+    out.push_str(",\"created_at\":\"");
+    time::write(relationship.created_at, out);
+    out.push_str("\"}");
+}
+
+/// Appends an array.
+pub(in crate::http) fn list<T>(items: &[T], out: &mut String, mut write: impl FnMut(&T, &mut String)) {
+    out.push('[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(']');
+}
+
+/// Appends `"next_cursor":...`.
+pub(in crate::http) fn next_cursor(next: Option<&Cursor>, out: &mut String) {
+    out.push_str("\"next_cursor\":");
+    match next {
+        None => out.push_str("null"),
+        Some(cursor) => {
+            out.push('"');
+            out.push_str(&paging::encode(cursor));
+            out.push('"');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use butterflyfx_engine::model::{RelationshipType, Timestamp};
+    use butterflyfx_formula::document::Document;
+    use butterflyfx_formula::formula::ExpressionType;
+
+    #[test]
+    fn durations() {
+        for (nanos, expected) in [(0, "0.000000"), (1_250, "0.001250"), (12_345_678_901, "12345.678901")] {
+            let mut out = String::new();
+            milliseconds(Duration::from_nanos(nanos), &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn a_substrate() {
+        let mut out = String::new();
+        let one = Substrate {
+            id: SubstrateId(u64::MAX),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(1),
+            version: 2,
+            expression_type: ExpressionType::Lambda,
+            expression_code: "lambda: \"a\"".into(),
+            metadata: Document::Map(vec![("size".into(), Document::Float(10.0))]),
+        };
+        substrate(&one, &mut out);
+        assert_eq!(
+            out,
+            "{\"substrate_id\":\"0xFFFFFFFFFFFFFFFF\",\"identity\":18446744073709551615,\
+             \"created_at\":\"1970-01-01T00:00:00.000000Z\",\"updated_at\":\"1970-01-01T00:00:00.000001Z\",\
+             \"version\":2,\"expression_type\":\"lambda\",\"expression_code\":\"lambda: \\\"a\\\"\",\
+             \"metadata\":{\"size\":10.0}}"
+        );
+    }
+
+    #[test]
+    fn a_relationship() {
+        let mut out = String::new();
+        let one = Relationship {
+            id: RelationshipId(0),
+            rel_type: RelationshipType::PartToWhole,
+            source: SubstrateId(1),
+            target: SubstrateId(0xAB),
+            bidirectional: true,
+            constraints: Document::Map(vec![]),
+            lineage: Document::Null,
+            created_at: Timestamp(0),
+        };
+        relationship(&one, &mut out);
+        assert_eq!(
+            out,
+            "{\"relationship_id\":\"0x0000000000000000\",\"rel_type\":\"PART_TO_WHOLE\",\
+             \"source_id\":\"0x0000000000000001\",\"target_id\":\"0x00000000000000AB\",\
+             \"bidirectional\":true,\"constraints\":{},\"lineage\":null,\
+             \"created_at\":\"1970-01-01T00:00:00.000000Z\"}"
+        );
+    }
+}
