@@ -20,8 +20,6 @@ mod system;
 mod time;
 mod wire;
 
-pub mod problem;
-
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::Request;

@@ -495,15 +495,14 @@ impl<K: Kind> Batch<K> {
         let options = self.options;
         let written = offload(&self.api.app, move |app| -> Outcome<(String, u64)> {
             let hints: Vec<K::Hint> = all.iter().map(K::hint).collect();
-            let results = K::apply(app, clock::now(), all, options.on_conflict, true).map_err(|error| {
-                match error {
+            let results =
+                K::apply(app, clock::now(), all, options.on_conflict, true).map_err(|error| match error {
                     EngineError::Batch(index, error) => match hints.get(index) {
                         Some(hint) => K::refuse(*error, hint).of_atomic_batch(index),
                         None => Box::<Problem>::from(*error).of_atomic_batch(index),
                     },
                     error => error.into(),
-                }
-            })?;
+                })?;
             let mut text = String::new();
             let mut created = 0;
             for (index, result) in results.into_iter().enumerate() {

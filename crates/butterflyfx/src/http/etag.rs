@@ -2,8 +2,8 @@
 
 use super::problem::{Outcome, Problem};
 use butterflyfx_engine::model::{Precondition, Revision, Timestamp};
-use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::HeaderValue;
+use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 /// The tag of a revision: `"<version>-<updated_at in microseconds>"`, both hexadecimal.
 pub(super) fn of(revision: Revision) -> HeaderValue {

@@ -49,7 +49,12 @@ pub(super) async fn invoke(State(api): State<Shared>, request: Request) -> Answe
 }
 
 /// Answers an invocation; the way that all of them take.
-pub(super) async fn answer(api: &Shared, id: SubstrateId, headers: &HeaderMap, body: Body) -> Outcome<Response> {
+pub(super) async fn answer(
+    api: &Shared,
+    id: SubstrateId,
+    headers: &HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
     let parameters = read_parameters(api, headers, body).await?;
     let started = Instant::now();
     let evaluation = evaluate(&api.app, id, parameters, false).await?;
@@ -267,7 +272,11 @@ impl Budget {
                 app.metrics.evaluation_failed();
                 // What a failed evaluation took is not told; a budget that ran out took all of it.
                 let problem = Box::<Problem>::from(error);
-                self.pay(if problem.code == Code::LimitExceeded { app.engine.limits().steps } else { 1_000 })?;
+                self.pay(if problem.code == Code::LimitExceeded {
+                    app.engine.limits().steps
+                } else {
+                    1_000
+                })?;
                 Ok(Err(problem))
             }
         }
@@ -281,7 +290,9 @@ impl Budget {
             }
             None => Err(Problem::limit(
                 "batch_steps",
-                format!("the evaluations of one request may take {BATCH_STEPS_MAX} steps; send fewer at a time"),
+                format!(
+                    "the evaluations of one request may take {BATCH_STEPS_MAX} steps; send fewer at a time"
+                ),
             )),
         }
     }
@@ -322,7 +333,10 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
     let value = read_batch(&api, &head.headers, body, 3).await?;
     let top = members(&value, &At::Root, &["invocations"])?;
     let Some(Value::List(items)) = top.get_str("invocations") else {
-        return Err(Problem::invalid("/invocations", "invocations is missing: an array of {substrate_id, parameters}"));
+        return Err(Problem::invalid(
+            "/invocations",
+            "invocations is missing: an array of {substrate_id, parameters}",
+        ));
     };
     let items = Arc::clone(items);
     let (mut budget, _cancel) = Budget::new();
@@ -338,9 +352,9 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
                 Err(problem) => Err(problem),
                 Ok((id, parameters)) => {
                     let started = Instant::now();
-                    budget.evaluate(app, id, &parameters)?.and_then(|evaluation| {
-                        write_invocation(app, id, &evaluation, started, &mut out)
-                    })
+                    budget
+                        .evaluate(app, id, &parameters)?
+                        .and_then(|evaluation| write_invocation(app, id, &evaluation, started, &mut out))
                 }
             };
             if let Err(problem) = outcome {
@@ -362,9 +376,15 @@ fn decode_invocation(item: &Value) -> Outcome<(SubstrateId, Arc<Dict>)> {
         Some(Value::Str(text)) => SubstrateId::parse(text.as_str()).ok_or_else(|| {
             let problem = Problem::invalid_identity(text.as_str());
             let message = problem.detail.clone();
-            problem.with_fault(Fault { pointer: Some("/substrate_id".to_owned()), message, ..Fault::default() })
+            problem.with_fault(Fault {
+                pointer: Some("/substrate_id".to_owned()),
+                message,
+                ..Fault::default()
+            })
         })?,
-        Some(_) => return Err(Problem::invalid("/substrate_id", "substrate_id must be a string of hex digits")),
+        Some(_) => {
+            return Err(Problem::invalid("/substrate_id", "substrate_id must be a string of hex digits"));
+        }
         None => return Err(Problem::invalid("/substrate_id", "substrate_id is missing: whom to invoke")),
     };
     Ok((id, parameters_of(members, &At::Root)?))
@@ -427,7 +447,10 @@ impl Rows {
         match self {
             Rows::Rows(rows) => match rows.get(index) {
                 Some(Value::Dict(row)) => Ok(Arc::clone(row)),
-                _ => Err(Problem::invalid(format!("/rows/{index}"), "a row must be an object: a value for each name")),
+                _ => Err(Problem::invalid(
+                    format!("/rows/{index}"),
+                    "a row must be an object: a value for each name",
+                )),
             },
             Rows::Columns(columns, _) => {
                 let mut row = Dict::new();

@@ -10,7 +10,8 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::{
-    ContactBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder,
+    ContactBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr,
+    ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -58,65 +59,170 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 fn refusals(operation_id: &str) -> &'static [Code] {
     use Code::*;
     const CREATE: &[Code] = &[
-        InvalidJson, InvalidIdentity, SubstrateExists, IdentityInUse, IdempotencyKeyInFlight, BodyTooLarge,
-        UnsupportedMediaType, ValidationFailed, SyntaxError, NotSupported, EvaluationFailed, LimitExceeded,
-        IdempotencyKeyReused, Overloaded, OutOfStorage,
+        InvalidJson,
+        InvalidIdentity,
+        SubstrateExists,
+        IdentityInUse,
+        IdempotencyKeyInFlight,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        ValidationFailed,
+        SyntaxError,
+        NotSupported,
+        EvaluationFailed,
+        LimitExceeded,
+        IdempotencyKeyReused,
+        Overloaded,
+        OutOfStorage,
     ];
     const EVALUATE: &[Code] = &[
-        InvalidIdentity, SubstrateNotFound, ValidationFailed, MissingParameter, UnexpectedParameter, EvaluationFailed,
-        LimitExceeded, ResultNotJson, DependencyCycle, Overloaded,
+        InvalidIdentity,
+        SubstrateNotFound,
+        ValidationFailed,
+        MissingParameter,
+        UnexpectedParameter,
+        EvaluationFailed,
+        LimitExceeded,
+        ResultNotJson,
+        DependencyCycle,
+        Overloaded,
     ];
     match operation_id {
         "create_substrate" | "create_substrates" => CREATE,
         "list_substrates" => &[InvalidCursor, ValidationFailed, Overloaded],
         "get_substrate" => &[InvalidIdentity, SubstrateNotFound, ValidationFailed],
         "put_substrate" => &[
-            InvalidJson, InvalidIdentity, IdentityInUse, IdentityIsContent, PreconditionFailed, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, SyntaxError, NotSupported, EvaluationFailed, LimitExceeded,
-            Overloaded, OutOfStorage,
+            InvalidJson,
+            InvalidIdentity,
+            IdentityInUse,
+            IdentityIsContent,
+            PreconditionFailed,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            SyntaxError,
+            NotSupported,
+            EvaluationFailed,
+            LimitExceeded,
+            Overloaded,
+            OutOfStorage,
         ],
         "patch_substrate" => &[
-            InvalidJson, InvalidIdentity, SubstrateNotFound, IdentityIsContent, PreconditionFailed, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, SyntaxError, NotSupported, EvaluationFailed, LimitExceeded,
-            Overloaded, OutOfStorage,
+            InvalidJson,
+            InvalidIdentity,
+            SubstrateNotFound,
+            IdentityIsContent,
+            PreconditionFailed,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            SyntaxError,
+            NotSupported,
+            EvaluationFailed,
+            LimitExceeded,
+            Overloaded,
+            OutOfStorage,
         ],
         "delete_substrate" => &[
-            InvalidIdentity, SubstrateNotFound, HasRelationships, PreconditionFailed, ValidationFailed, Overloaded,
+            InvalidIdentity,
+            SubstrateNotFound,
+            HasRelationships,
+            PreconditionFailed,
+            ValidationFailed,
+            Overloaded,
         ],
         "divide_substrate" => &[
-            InvalidIdentity, SubstrateNotFound, IdempotencyKeyInFlight, ValidationFailed, IdempotencyKeyReused,
+            InvalidIdentity,
+            SubstrateNotFound,
+            IdempotencyKeyInFlight,
+            ValidationFailed,
+            IdempotencyKeyReused,
         ],
         "multiply_dimensions" => &[
-            InvalidJson, IdempotencyKeyInFlight, BodyTooLarge, UnsupportedMediaType, ValidationFailed, LimitExceeded,
+            InvalidJson,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            LimitExceeded,
             IdempotencyKeyReused,
         ],
         "invoke_substrate" | "invoke_batch" | "invoke_rows" => &[
-            InvalidJson, InvalidIdentity, SubstrateNotFound, IdempotencyKeyInFlight, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, MissingParameter, UnexpectedParameter, EvaluationFailed,
-            LimitExceeded, ResultNotJson, DependencyCycle, IdempotencyKeyReused, Overloaded,
+            InvalidJson,
+            InvalidIdentity,
+            SubstrateNotFound,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            MissingParameter,
+            UnexpectedParameter,
+            EvaluationFailed,
+            LimitExceeded,
+            ResultNotJson,
+            DependencyCycle,
+            IdempotencyKeyReused,
+            Overloaded,
         ],
         "get_value" => EVALUATE,
         "create_relationship" | "create_relationships" => &[
-            InvalidJson, InvalidIdentity, SubstrateNotFound, RelationshipExists, IdempotencyKeyInFlight, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, LimitExceeded, IdempotencyKeyReused, Overloaded, OutOfStorage,
+            InvalidJson,
+            InvalidIdentity,
+            SubstrateNotFound,
+            RelationshipExists,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            LimitExceeded,
+            IdempotencyKeyReused,
+            Overloaded,
+            OutOfStorage,
         ],
         "list_relationships" => &[InvalidIdentity, InvalidCursor, ValidationFailed, Overloaded],
         "list_outgoing" | "list_incoming" => {
             &[InvalidIdentity, InvalidCursor, SubstrateNotFound, ValidationFailed, Overloaded]
         }
         "get_graph" => &[InvalidIdentity, SubstrateNotFound, ValidationFailed, LimitExceeded, Overloaded],
-        "get_relationship" | "delete_relationship" => &[InvalidIdentity, RelationshipNotFound, ValidationFailed],
+        "get_relationship" | "delete_relationship" => {
+            &[InvalidIdentity, RelationshipNotFound, ValidationFailed]
+        }
         "search_substrates" => &[
-            InvalidJson, InvalidIdentity, InvalidCursor, IdempotencyKeyInFlight, BodyTooLarge, UnsupportedMediaType,
-            ValidationFailed, LimitExceeded, IdempotencyKeyReused, Overloaded,
+            InvalidJson,
+            InvalidIdentity,
+            InvalidCursor,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            LimitExceeded,
+            IdempotencyKeyReused,
+            Overloaded,
         ],
         "traverse" => &[
-            InvalidJson, InvalidIdentity, SubstrateNotFound, IdempotencyKeyInFlight, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, LimitExceeded, IdempotencyKeyReused, Overloaded,
+            InvalidJson,
+            InvalidIdentity,
+            SubstrateNotFound,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            LimitExceeded,
+            IdempotencyKeyReused,
+            Overloaded,
         ],
         "find_path" => &[
-            InvalidJson, InvalidIdentity, SubstrateNotFound, NoPath, IdempotencyKeyInFlight, BodyTooLarge,
-            UnsupportedMediaType, ValidationFailed, LimitExceeded, IdempotencyKeyReused, Overloaded,
+            InvalidJson,
+            InvalidIdentity,
+            SubstrateNotFound,
+            NoPath,
+            IdempotencyKeyInFlight,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            LimitExceeded,
+            IdempotencyKeyReused,
+            Overloaded,
         ],
         "get_stats" => &[ValidationFailed, Overloaded],
         "list_indexes" | "get_metrics" => &[ValidationFailed],
@@ -155,7 +261,9 @@ pub(super) fn document() -> OpenApi {
     schema::Problem::schemas(&mut parts);
     components.schemas.extend(parts);
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
             describe(operation);
         }
         if let Some(operation) = &mut item.post {
@@ -175,13 +283,15 @@ fn describe(operation: &mut Operation) {
     }
     // An atomic batch is refused with 422 whatever its item's code, so it lists its codes there.
     for (status, codes) in by_status {
-        let names: Vec<String> = codes.iter().map(|code| format!("`{}`: {}.", code.name(), code.title())).collect();
-        let mut response = ResponseBuilder::new().description(names.join(" ")).content(PROBLEM_TYPE, problem());
+        let names: Vec<String> =
+            codes.iter().map(|code| format!("`{}`: {}.", code.name(), code.title())).collect();
+        let mut response =
+            ResponseBuilder::new().description(names.join(" ")).content(PROBLEM_TYPE, problem());
         if status == Code::Overloaded.status() {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
             response = response.header(
                 "Retry-After",
-                HeaderBuilder::new().schema(seconds).description(Some("Seconds to wait.")).build(),
+                HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds to wait.")).build(),
             );
         }
         operation.responses.responses.insert(status.to_string(), RefOr::T(response.build()));

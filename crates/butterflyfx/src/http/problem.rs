@@ -9,7 +9,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::error::{FormulaError, FormulaErrorKind, Raise, RaiseKind, Span};
 use butterflyfx_formula::json::{self, JsonError, JsonErrorKind};
 use butterflyfx_formula::limits::Limit;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use std::fmt::Write as _;
 
@@ -200,6 +200,7 @@ pub struct Problem {
     extensions: Vec<Extension>,
     /// Another status than the code's own: an atomic batch is 422 whatever its item's code.
     status: Option<u16>,
+    allow: &'static str,
 }
 
 /// The result of everything that can be refused.
@@ -215,6 +216,7 @@ impl Problem {
             errors: Vec::new(),
             extensions: Vec::new(),
             status: None,
+            allow: "",
         })
     }
 
@@ -255,13 +257,16 @@ impl Problem {
         Problem::new(Code::LimitExceeded, detail).with_text("limit", name)
     }
 
-    /// `method_not_allowed`. The router adds the `Allow` header.
+    /// `method_not_allowed`, with the methods that are; where they are not known here (an empty text)
+    /// the router adds the header.
     #[cold]
-    pub fn method_not_allowed(method: &str) -> Box<Problem> {
-        Problem::new(
+    pub fn method_not_allowed(method: &str, allow: &'static str) -> Box<Problem> {
+        let mut problem = Problem::new(
             Code::MethodNotAllowed,
             format!("this endpoint does not take {}; the Allow header lists what it takes", clip(method, 32)),
-        )
+        );
+        problem.allow = allow;
+        problem
     }
 
     /// Adds a member.
@@ -365,6 +370,9 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if matches!(self.code.status(), 429 | 503) || self.code == Code::IdempotencyKeyInFlight {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if !self.allow.is_empty() {
+            headers.insert(ALLOW, HeaderValue::from_static(self.allow));
         }
         response
     }

@@ -196,7 +196,8 @@ fn operand(field: &Field, value: Document, at: &At<'_>, faults: &mut Faults) -> 
                 Some(time) => Some(Document::Int(time.0)),
                 None => {
                     let text = super::problem::clip(&text, 64);
-                    faults.at(at, format!("{text:?} is no time; write RFC 3339 such as 2026-11-23T13:06:57Z"));
+                    faults
+                        .at(at, format!("{text:?} is no time; write RFC 3339 such as 2026-11-23T13:06:57Z"));
                     None
                 }
             }
@@ -254,8 +255,7 @@ fn decode_traverse(document: Document) -> Outcome<Traverse> {
     let mut faults = Faults::default();
     let mut traverse = None;
     if let Some(mut object) = Object::open(document, &at, &mut faults) {
-        let start =
-            object.required("start_id", "where to start", &at, &mut faults, decode::substrate_id);
+        let start = object.required("start_id", "where to start", &at, &mut faults, decode::substrate_id);
         let direction = object.optional("direction", &at, &mut faults, decode::direction);
         let depth_max = object.optional("max_depth", &at, &mut faults, |value, at, faults| {
             decode::unsigned(value, 0, u64::MAX, at, faults)
@@ -412,4 +412,3 @@ fn write_degrees(counts: &[u64], max: u64, out: &mut String) {
     }
     out.push_str("]}");
 }
-

@@ -128,8 +128,8 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
     faults.finish()?;
     let new = new.ok_or_else(missing_everything)?;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
-    let put =
-        run(&api, defaults, move |app| app.engine.put_substrate(clock::now(), id, new, &precondition)).await??;
+    let put = run(&api, defaults, move |app| app.engine.put_substrate(clock::now(), id, new, &precondition))
+        .await??;
     let mut response = wire::created(put.is_new, json_of(&put.item));
     tag(&mut response, &put.item);
     if put.is_new {
@@ -294,8 +294,7 @@ pub(super) fn decode_new(document: Document) -> Outcome<NewSubstrate> {
 fn decode_fields(document: Document, fields: &[&str], faults: &mut Faults) -> Option<NewSubstrate> {
     let at = At::Root;
     let mut object = Object::open(document, &at, faults)?;
-    let expression_type =
-        object.required("expression_type", TYPE_IS, &at, faults, decode::expression_type);
+    let expression_type = object.required("expression_type", TYPE_IS, &at, faults, decode::expression_type);
     let expression_code = object.required("expression_code", CODE_IS, &at, faults, decode::text);
     let metadata = object.optional("metadata", &at, faults, decode::map);
     let identity = if fields.contains(&"identity") {
@@ -332,8 +331,8 @@ fn decode_patch(document: Document) -> Outcome<SubstratePatch> {
             metadata.and_then(|(value, name)| decode::map(value, &At::Member(&at, name), &mut faults));
         patch.expression_code =
             code.and_then(|(value, name)| decode::text(value, &At::Member(&at, name), &mut faults));
-        patch.expression_type =
-            kind.and_then(|(value, name)| decode::expression_type(value, &At::Member(&at, name), &mut faults));
+        patch.expression_type = kind
+            .and_then(|(value, name)| decode::expression_type(value, &At::Member(&at, name), &mut faults));
         object.close(&PATCH_FIELDS, &at, &mut faults);
     }
     faults.finish()?;
@@ -367,4 +366,3 @@ pub(super) fn link(response: &mut Response, uri: &Uri, next: Option<String>) {
         response.headers_mut().insert(LINK, link);
     }
 }
-

@@ -161,7 +161,7 @@ pub(super) async fn method_not_allowed(request: Request) -> Answer {
     if request.method() == Method::OPTIONS {
         return Ok(wire::no_content());
     }
-    Err(Problem::method_not_allowed(request.method().as_str()))
+    Err(Problem::method_not_allowed(request.method().as_str(), ""))
 }
 
 #[cfg(test)]
@@ -175,7 +175,10 @@ mod tests {
             ("*/*", false),
             ("application/json", false),
             ("application/openmetrics-text; version=1.0.0", true),
-            ("application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                true,
+            ),
             ("text/plain;q=0.5, application/json", false),
             ("text/html,application/xhtml+xml", false),
         ] {

@@ -311,7 +311,8 @@ pub(in crate::http) fn expression_type(
     let kind = ExpressionType::from_name(text);
     if kind.is_none() {
         if &**text == "function" {
-            let message = "functions (def with statements) come in a later version; write a lambda or a formula";
+            let message =
+                "functions (def with statements) come in a later version; write a lambda or a formula";
             faults.special(Problem::new(Code::NotSupported, message).with_fault(Fault {
                 pointer: Some(at.pointer()),
                 message: message.to_owned(),
