@@ -204,16 +204,16 @@ impl Engine {
             is_same.then(|| (state.substrates.kind(slot), state.substrates.code(slot).to_owned()))
         });
         let span = text.and_then(|(kind, code)| Formula::span_of(kind, &code, &raise, self.limits()));
-        stopped_at(id, raise, span)
+        stopped_at(id, *raise, span)
     }
 }
 
 fn stopped_at(
     substrate_id: SubstrateId,
-    raise: Box<Raise>,
+    raise: Raise,
     span: Option<butterflyfx_formula::error::Span>,
 ) -> EngineError {
-    EngineError::Evaluation(Box::new(EvaluationError { substrate_id, raise: *raise, span }))
+    EngineError::Evaluation(Box::new(EvaluationError { substrate_id, raise, span }))
 }
 
 /// Collects what the invocation evaluates: depth first, without recursion.
@@ -283,7 +283,7 @@ fn add_node(
     invoked: SubstrateId,
     parameters: &Dict,
 ) -> Result<usize> {
-    let refuse = |raise| stopped_at(invoked, raise, None);
+    let refuse = |raise: Box<Raise>| stopped_at(invoked, *raise, None);
     if !plan.nodes.is_empty() {
         let meter = &mut worker.vm.meter;
         meter.steps(1).and_then(|()| meter.bytes(INPUT_BYTES)).map_err(refuse)?;
@@ -356,7 +356,7 @@ fn check_parameters(plan: &Plan, id: SubstrateId, parameters: &Dict) -> Result<(
         Some(name) if !is_constant => {
             let message = format!("no formula that is evaluated takes a parameter '{name}'");
             let kind = RaiseKind::UnexpectedParameter(name);
-            Err(stopped_at(id, Box::new(Raise { kind, message, at: None }), None))
+            Err(stopped_at(id, Raise { kind, message, at: None }, None))
         }
         _ => Ok(()),
     }
@@ -434,7 +434,7 @@ fn explained(plan: &Plan, values: &[Value], limits: &Limits) -> Result<Vec<Input
         return Ok(explained_at(plan, values, 0));
     };
     let id = plan.nodes.first().map_or(SubstrateId(0), |root| root.id);
-    Err(stopped_at(id, refusal, None))
+    Err(stopped_at(id, *refusal, None))
 }
 
 fn explained_at(plan: &Plan, values: &[Value], node: u32) -> Vec<Input> {

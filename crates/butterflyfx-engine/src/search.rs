@@ -97,7 +97,7 @@ fn in_slot_order(
         let slots = candidates.next(state, first, STEP);
         let Some(&last) = slots.last() else { return Ok(filling.page(None)) };
         for &slot in &slots {
-            if let Some(next) = filling.look(state, checks, slot, &cursor) {
+            if let Some(next) = filling.look(state, checks, slot, cursor) {
                 return Ok(filling.page(Some(next)));
             }
         }
@@ -166,7 +166,7 @@ fn newest_first(
         while first < end {
             let step_end = end.min(first.saturating_add(STEP as u32));
             for slot in first..step_end {
-                if let Some(next) = filling.look(state, checks, slot, &cursor) {
+                if let Some(next) = filling.look(state, checks, slot, cursor) {
                     return Ok(filling.page(Some(next)));
                 }
             }
@@ -235,7 +235,7 @@ fn along_index(
         let slots = walk.step(index, STEP);
         has_walked = slots.is_empty();
         for &slot in &slots {
-            if let Some(next) = filling.look(state, checks, slot, &cursor) {
+            if let Some(next) = filling.look(state, checks, slot, cursor) {
                 return Ok(filling.page(Some(next)));
             }
         }
@@ -256,7 +256,7 @@ fn along_index(
             if !state.substrates.is_alive(slot) || with_key(state, slot, order.field, |key| key.is_some()) {
                 continue;
             }
-            if let Some(next) = filling.look(state, checks, slot, &cursor) {
+            if let Some(next) = filling.look(state, checks, slot, cursor) {
                 return Ok(filling.page(Some(next)));
             }
         }

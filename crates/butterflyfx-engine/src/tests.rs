@@ -14,8 +14,9 @@ use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::json;
 use butterflyfx_formula::limits::Limits;
 
+/// The clock is for slow formulas, not for a slow machine that tests.
 fn engine() -> Engine {
-    Engine::new(Limits::default())
+    Engine::new(Limits { wall_clock_ms: 60_000, ..Limits::default() })
 }
 
 fn document(text: &str) -> Document {

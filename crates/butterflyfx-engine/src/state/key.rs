@@ -189,7 +189,7 @@ pub(crate) fn of_float(x: f64) -> Key {
         return Key::Float(x);
     }
     // 2^63 itself is no i64, -2^63 is one.
-    if x >= -9_223_372_036_854_775_808.0 && x < 9_223_372_036_854_775_808.0 {
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x) {
         Key::Int(x as i64)
     } else {
         // Zero digits after the point are exact for what is whole.

@@ -1,1 +1,170 @@
-//! Next.
+//! Hubs, create and delete for ever, and many threads.
+
+use super::{add, all_pages, document, engine, new_relationship, new_substrate};
+use crate::error::EngineError;
+use crate::identity::SubstrateId;
+use crate::model::*;
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::formula::ExpressionType;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Quadratic work on a hub of this size would show as minutes.
+#[test]
+fn a_hub_comes_and_goes() {
+    let engine = engine();
+    let count = 60_000u64;
+    for id in 0..=count {
+        add(&engine, id, "{}");
+    }
+    let spokes = |rel_type| (1..=count).map(|id| new_relationship(rel_type, 0, id)).collect();
+    let relate = |rel_type| {
+        let results = engine.create_relationships(Timestamp(0), spokes(rel_type), OnConflict::Refuse, false);
+        assert!(results.unwrap().iter().all(Result::is_ok));
+    };
+    relate(RelationshipType::Containment);
+    relate(RelationshipType::Sibling);
+    let all = TypeSet::default();
+    let mut siblings = TypeSet::default();
+    siblings.insert(RelationshipType::Sibling);
+    let total = |types| {
+        let page = PageRequest { limit: 1, after: None };
+        engine.relationships_of(SubstrateId(0), Direction::Outgoing, types, &page).map(|(_, total)| total)
+    };
+    assert_eq!((total(all), total(siblings)), (Ok(2 * count), Ok(count)));
+    // Spoke by spoke, with their relationships.
+    for id in 1..=count / 2 {
+        engine.delete_substrate(SubstrateId(id), false, &Precondition::None).unwrap();
+    }
+    assert_eq!((total(all), total(siblings)), (Ok(count), Ok(count / 2)));
+    assert_eq!(engine.stats().out_degree_max, count);
+    engine.delete_substrate(SubstrateId(0), false, &Precondition::None).unwrap();
+    assert_eq!(total(all), Err(EngineError::SubstrateNotFound(SubstrateId(0))));
+    assert_eq!(engine.counts(), (count / 2, 0));
+    assert_eq!(engine.stats().in_degree_max, 0);
+}
+
+/// What comes and goes for ever leaves nothing behind.
+#[test]
+fn memory_is_flat_under_create_and_delete() {
+    let engine = engine();
+    engine.create_index(Timestamp(0), "name").unwrap();
+    let bytes = || engine.stats().memory.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let mut after_first = 0;
+    for round in 0..30u64 {
+        for at in 0..1000u64 {
+            let id = round * 1000 + at;
+            let code = format!("lambda **kw: kw.get('x', 0) * {id} + kw.get('y', {round})");
+            let metadata =
+                format!(r#"{{"name":"substrate_{id}","description":"multiplies x by {id}","key_{id}":1}}"#);
+            let new = new_substrate(Some(id), ExpressionType::Lambda, &code, &metadata);
+            engine.create_substrate(Timestamp(0), new, OnConflict::Refuse).unwrap();
+            let mut new = new_relationship(RelationshipType::Dependency, id, round * 1000);
+            new.constraints = document(&format!(r#"{{"parameter":"p{id}","note":"{id}"}}"#));
+            engine.create_relationship(Timestamp(0), new, OnConflict::Refuse).unwrap();
+        }
+        for at in 0..1000u64 {
+            engine.delete_substrate(SubstrateId(round * 1000 + at), false, &Precondition::None).unwrap();
+        }
+        if round == 2 {
+            after_first = bytes();
+        }
+    }
+    assert_eq!(engine.counts(), (0, 0));
+    assert_eq!(engine.stats().templates, 0);
+    // Object keys are kept once seen, up to their bound; everything else is as it was.
+    let keys = 1_500_000;
+    assert!(bytes() < after_first + keys, "{after_first} grew to {}: {:?}", bytes(), engine.stats().memory);
+}
+
+/// Readers of every kind while writers create, patch, delete and compact.
+#[test]
+fn readers_go_on_while_writers_write() {
+    let engine = Arc::new(engine());
+    engine.create_index(Timestamp(0), "a").unwrap();
+    for id in 0..200u64 {
+        add(&engine, id, &format!(r#"{{"a":{}}}"#, id % 9));
+    }
+    for id in 0..200u64 {
+        let mut new = new_relationship(RelationshipType::Dependency, id, (id + 1) % 200);
+        new.constraints = document(r#"{"parameter":"x"}"#);
+        engine.create_relationship(Timestamp(0), new, OnConflict::Refuse).unwrap();
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reader = |read: fn(&crate::Engine, u64)| {
+        let (engine, is_over) = (Arc::clone(&engine), Arc::clone(&is_over));
+        std::thread::spawn(move || {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                read(&engine, rounds);
+                rounds += 1;
+            }
+            rounds
+        })
+    };
+    let readers = [
+        reader(|engine, round| {
+            let traverse = Traverse {
+                start: SubstrateId(round % 200),
+                direction: Direction::Both,
+                depth_max: 1000,
+                types: TypeSet::default(),
+                limit: 500,
+                include_substrates: true,
+            };
+            let found = engine.traverse(&traverse).unwrap();
+            // The ring is never touched, so all of it is found, once.
+            assert!(found.nodes.len() >= 200 && found.edges.len() >= 200);
+        }),
+        reader(|engine, round| {
+            let (from, to) = (SubstrateId(round % 200), SubstrateId(round * 7 % 200));
+            let path = engine.path(from, to, TypeSet::default(), Direction::Outgoing).unwrap();
+            assert_eq!(path.nodes.len(), path.edges.len() + 1);
+        }),
+        reader(|engine, round| {
+            let sort =
+                [None, Some((Field::Metadata("a".into()), round % 2 == 0))][round as usize % 2].clone();
+            let steady = (Field::Version, Condition::Equal(document("1")));
+            let search = Search { conditions: vec![steady], sort };
+            let found = all_pages(50, |page| engine.search(&search, page)).unwrap();
+            assert!(found.iter().filter(|one| one.id.0 < 200).count() == 200);
+        }),
+        reader(|engine, round| {
+            let id = SubstrateId(round % 200);
+            let value = engine.evaluate(id, &Arc::new(Dict::new()), false);
+            assert!(value.is_ok());
+            assert!(all_pages(64, |page| engine.substrates(page)).unwrap().len() >= 200);
+            let _ = engine.stats();
+        }),
+    ];
+    let writer = |base: u64| {
+        let engine = Arc::clone(&engine);
+        std::thread::spawn(move || {
+            for round in 0..60u64 {
+                let ids: Vec<u64> = (0..40).map(|at| base + (round * 40 + at) % 1000).collect();
+                for &id in &ids {
+                    add(&engine, id, &format!(r#"{{"a":{}}}"#, id % 11));
+                    let new = new_relationship(RelationshipType::Sibling, id, id % 200);
+                    engine.create_relationship(Timestamp(0), new, OnConflict::Refuse).unwrap();
+                    let metadata = Some(document(&format!(r#"{{"a":{round}}}"#)));
+                    let patch = SubstratePatch { metadata, ..SubstratePatch::default() };
+                    engine
+                        .patch_substrate(Timestamp(0), SubstrateId(id), patch, &Precondition::None)
+                        .unwrap();
+                }
+                for &id in &ids {
+                    engine.delete_substrate(SubstrateId(id), false, &Precondition::None).unwrap();
+                }
+            }
+        })
+    };
+    let writers = [writer(10_000), writer(20_000)];
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 0);
+    }
+    assert_eq!(engine.counts(), (200, 200));
+}
