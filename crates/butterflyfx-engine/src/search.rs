@@ -97,7 +97,7 @@ fn in_slot_order(
         let slots = candidates.next(state, first, STEP);
         let Some(&last) = slots.last() else { return Ok(filling.page(None)) };
         for &slot in &slots {
-            if let Some(next) = filling.look(state, checks, slot, cursor) {
+            if let Some(next) = filling.look(state, checks, slot, &cursor) {
                 return Ok(filling.page(Some(next)));
             }
         }
