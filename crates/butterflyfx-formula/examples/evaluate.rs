@@ -45,8 +45,9 @@ fn outcome(line: &str, limits: &Limits, templates: &Templates, vm: &mut Interpre
     };
     vm.meter.reset();
     let mut out = String::from("{\"result\":");
-    let result =
-        formula.evaluate(vm, &parameters).and_then(|value| json::write_value(&mut vm.meter, &value, &mut out));
+    let result = formula
+        .evaluate(vm, &parameters)
+        .and_then(|value| json::write_value(&mut vm.meter, &value, &mut out));
     match result {
         Ok(()) => out + "}",
         Err(raise) => match raise.kind {

@@ -199,7 +199,10 @@ impl Meter {
 
     /// What was used so far.
     pub fn cost(&self) -> Cost {
-        Cost { steps: self.limits.steps - self.fuel - self.reserve, bytes: self.limits.memory_bytes - self.bytes_left }
+        Cost {
+            steps: self.limits.steps - self.fuel - self.reserve,
+            bytes: self.limits.memory_bytes - self.bytes_left,
+        }
     }
 
     #[cold]
@@ -225,8 +228,7 @@ impl Meter {
         self.fuel = left.min(CLOCK_INTERVAL_STEPS);
         self.reserve = left - self.fuel;
         let now = Instant::now();
-        let deadline =
-            *self.deadline.get_or_insert(now + Duration::from_millis(self.limits.wall_clock_ms));
+        let deadline = *self.deadline.get_or_insert(now + Duration::from_millis(self.limits.wall_clock_ms));
         if now > deadline {
             return Err(Raise::limit(
                 Limit::WallClock,

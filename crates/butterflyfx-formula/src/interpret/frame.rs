@@ -5,6 +5,7 @@ use crate::ast::{CompareOp, Conversion};
 use crate::dict::Dict;
 use crate::error::{ExceptionKind, Raise, Result};
 use crate::interpret::Function;
+use crate::operate::BinaryOp;
 use crate::template::{Capture, MATH_CONSTANTS, Op, Unit};
 use crate::value::{BoundMethod, Value};
 use crate::{builtins, format, math, methods, operate, sequence};
@@ -38,6 +39,16 @@ impl<'a> Frame<'a> {
 
     fn name(&self, index: u16) -> &'a str {
         &self.program.template.names[usize::from(index)]
+    }
+}
+
+/// Clones a value; those without a reference count without a call.
+#[inline(always)]
+fn copy(value: &Value) -> Value {
+    match value {
+        Value::Int(x) => Value::Int(*x),
+        Value::Float(x) => Value::Float(*x),
+        other => other.clone(),
     }
 }
 
@@ -113,24 +124,19 @@ impl Interpreter {
             frame.at += 1;
             self.meter.steps(1)?;
             match op {
-                Op::Constant(index) => self.stack.push(frame.program.constants[usize::from(index)].clone()),
+                Op::Constant(index) => self.stack.push(copy(&frame.program.constants[usize::from(index)])),
                 Op::Local(slot) => {
-                    let value = self.stack[base + usize::from(slot)].clone();
+                    let value = copy(&self.stack[base + usize::from(slot)]);
                     self.stack.push(value);
                 }
                 Op::KeywordOrConstant { name, constant } => {
                     let value = match self.keyword(frame, name) {
-                        Some(value) => value.clone(),
-                        None => frame.program.constants[usize::from(constant)].clone(),
+                        Some(value) => copy(value),
+                        None => copy(&frame.program.constants[usize::from(constant)]),
                     };
                     self.stack.push(value);
                 }
-                Op::Binary(op) => {
-                    let right = self.pop();
-                    let left = std::mem::replace(self.top(), Value::None);
-                    let result = operate::binary(&mut self.meter, op, &left, &right)?;
-                    *self.top() = result;
-                }
+                Op::Binary(op) => self.binary(op)?,
                 Op::Compare(op) => {
                     let right = self.pop();
                     let left = self.pop();
@@ -138,7 +144,11 @@ impl Interpreter {
                     self.stack.push(Value::Bool(holds));
                 }
                 Op::JumpIfFalse(target) => {
-                    if !self.pop().truth() {
+                    let holds = match self.pop() {
+                        Value::Bool(holds) => holds,
+                        other => other.truth(),
+                    };
+                    if !holds {
                         frame.at = target as usize;
                     }
                 }
@@ -177,6 +187,48 @@ impl Interpreter {
                 _ => self.run_rare(frame, op)?,
             }
         }
+    }
+
+    /// `a op b` of the two topmost values. The common case writes the result in place of `a` and
+    /// drops nothing.
+    #[inline]
+    fn binary(&mut self, op: BinaryOp) -> Result<()> {
+        let right = self.pop();
+        let left = self.top();
+        match (&mut *left, &right) {
+            (Value::Int(a), Value::Int(b)) => {
+                let result = match op {
+                    BinaryOp::Add => a.checked_add(*b),
+                    BinaryOp::Subtract => a.checked_sub(*b),
+                    BinaryOp::Multiply => a.checked_mul(*b),
+                    _ => None,
+                };
+                if let Some(result) = result {
+                    *a = result;
+                    std::mem::forget(right);
+                    return Ok(());
+                }
+            }
+            (Value::Float(a), Value::Float(b)) => {
+                let result = match op {
+                    BinaryOp::Add => *a + *b,
+                    BinaryOp::Subtract => *a - *b,
+                    BinaryOp::Multiply => *a * *b,
+                    _ => f64::NAN,
+                };
+                // Each NaN is an object of its own; `operate` makes it.
+                if !result.is_nan() {
+                    *a = result;
+                    std::mem::forget(right);
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        let left = std::mem::replace(left, Value::None);
+        let result = operate::binary(&mut self.meter, op, &left, &right)?;
+        *self.top() = result;
+        Ok(())
     }
 
     /// The parameter of `**kw` with a name, `None` where there is none.

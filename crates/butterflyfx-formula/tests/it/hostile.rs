@@ -9,7 +9,9 @@ use butterflyfx_formula::limits::Limit;
 #[track_caller]
 fn check(text: &str, parameters: &str, expected: Limit) {
     let stopped_by = match evaluate(ExpressionType::Formula, text, parameters) {
-        Outcome::Refused(FormulaErrorKind::Limit(limit), _) | Outcome::Raised(RaiseKind::Limit(limit), _) => limit,
+        Outcome::Refused(FormulaErrorKind::Limit(limit), _) | Outcome::Raised(RaiseKind::Limit(limit), _) => {
+            limit
+        }
         other => panic!("{text:.100}: expected {expected:?}, got {other:?}"),
     };
     assert_eq!(stopped_by, expected, "{text:.100}");
@@ -76,7 +78,9 @@ fn recursion_is_bounded() {
 
 #[test]
 fn text_is_bounded_before_the_parser() {
-    for (open, close) in [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("lambda: ", ""), ("f(", ")"), ("2**", "")] {
+    for (open, close) in
+        [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("lambda: ", ""), ("f(", ")"), ("2**", "")]
+    {
         check(&format!("{}1{}", open.repeat(500), close.repeat(500)), "{}", Limit::Nesting);
     }
     check(&"x".repeat(9000), "{}", Limit::SourceText);

@@ -44,5 +44,11 @@ fn all_cases_equal_cpython() {
     };
     assert!(cases.len() >= 1_492, "only {} cases", cases.len());
     let differences: Vec<String> = cases.iter().filter_map(difference).collect();
-    assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), cases.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {} differ:\n{}",
+        differences.len(),
+        cases.len(),
+        differences.join("\n")
+    );
 }

@@ -33,8 +33,9 @@ pub(crate) fn evaluate(kind: ExpressionType, text: &str, parameters: &str) -> Ou
     };
     let mut vm = Interpreter::new(&limits);
     let mut out = String::new();
-    let written =
-        formula.evaluate(&mut vm, &parameters).and_then(|value| json::write_value(&mut vm.meter, &value, &mut out));
+    let written = formula
+        .evaluate(&mut vm, &parameters)
+        .and_then(|value| json::write_value(&mut vm.meter, &value, &mut out));
     match written {
         Ok(()) => Outcome::Result(out, vm.meter.cost()),
         Err(raise) => Outcome::Raised(raise.kind, raise.message),
