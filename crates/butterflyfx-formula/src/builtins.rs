@@ -239,6 +239,3 @@ fn round(meter: &mut Meter, arguments: Arguments<'_>) -> Result<Value> {
 fn not_an_integer(value: &Value) -> Box<Raise> {
     Raise::type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
 }
-
-#[cfg(test)]
-mod tests;

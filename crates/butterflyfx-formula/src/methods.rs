@@ -198,6 +198,6 @@ fn string_method(
 fn str_argument<'a>(value: &'a Value, what: &str) -> Result<&'a Text> {
     match value {
         Value::Str(text) => Ok(text),
-        _ => Err(Raise::type_error(format!("{what} must be str, not {}", value.type_name()))),
+        _ => Err(Raise::type_error(format!("{what} must be str, not {}", arguments::kind(value)))),
     }
 }

@@ -176,6 +176,11 @@ impl<const N: usize> Signature<N> {
     }
 }
 
+/// The type of an argument that has the wrong one: here CPython calls `None` by its value.
+pub fn kind(value: &Value) -> &'static str {
+    if matches!(value, Value::None) { "None" } else { value.type_name() }
+}
+
 /// The name without its owner: `find` of `str.find`.
 fn short_name(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)

@@ -95,7 +95,7 @@ pub(super) fn str(meter: &mut Meter, arguments: Arguments<'_>) -> Result<Value> 
         if let Some(value) = value
             && !matches!(value, Value::Str(_))
         {
-            let kind = value.type_name();
+            let kind = arguments::kind(value);
             return Err(Raise::type_error(format!("str() argument '{name}' must be str, not {kind}")));
         }
     }

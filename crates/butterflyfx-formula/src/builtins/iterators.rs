@@ -71,10 +71,9 @@ pub(super) fn enumerate(vm: &mut Interpreter, arguments: Arguments<'_>) -> Resul
         arguments.keywords.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, value)| value)
     };
     let stray = |allowed: &[&str]| {
-        let stray = arguments.keywords.iter().map(|(name, _)| name.as_str());
-        stray
-            .filter(|name| !allowed.contains(name))
-            .last()
+        let mut names = arguments.keywords.iter().map(|(name, _)| name.as_str());
+        names
+            .find(|name| !allowed.contains(name))
             .map(|name| Raise::type_error(format!("'{name}' is an invalid keyword argument for enumerate()")))
     };
     let (iterable, start) = match arguments.positional {

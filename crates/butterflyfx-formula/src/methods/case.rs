@@ -3,10 +3,9 @@
 //! The mappings of one code point are the compiler's, but for the few that Unicode gained after
 //! 15.1, which CPython 3.13 follows. Titlecase is upper case but for the exceptions listed here.
 
-use super::characters::cased;
+use super::characters::{cased, pay_look_ups};
 use crate::error::Result;
 use crate::meter::Meter;
-use crate::sequence::pay_search;
 use crate::text::Text;
 use crate::value::Value;
 use std::iter::once;
@@ -94,7 +93,7 @@ impl Sigmas {
         if !text.contains(Sigmas::CAPITAL) {
             return Ok(Sigmas { forms: Vec::new().into_iter() });
         }
-        pay_search(meter, text.len().saturating_mul(4))?;
+        meter.steps(text.len() as u64)?;
         meter.bytes(text.len() as u64 * 4)?;
         // Two code points whose properties here changed after Unicode 15.1, each replaced by one
         // that still has what it had.
@@ -102,7 +101,7 @@ impl Sigmas {
             .chars()
             .map(|c| match c {
                 '\u{295}' => '\u{296}',
-                '\u{1171E}' => '\u{11720}',
+                '\u{1171E}' => '\u{1171D}',
                 c => c,
             })
             .collect();
@@ -128,8 +127,9 @@ impl Sigmas {
 /// Maps a text that is not ASCII: once to know the length, which is paid, and once more.
 fn map(meter: &mut Meter, text: &Text, map: impl Fn(Sigmas, &mut dyn FnMut(Mapped))) -> Result<Value> {
     let source = text.as_str();
-    // Two walks with a look into tables for each code point.
-    pay_search(meter, source.len().saturating_mul(4))?;
+    // Two walks.
+    pay_look_ups(meter, text)?;
+    pay_look_ups(meter, text)?;
     let mut len = 0;
     let first = Sigmas::new(meter, source)?;
     map(first, &mut |code_points| len += code_points_of(code_points).map(char::len_utf8).sum::<usize>());

@@ -68,6 +68,12 @@ pub(super) fn cased(c: char) -> bool {
     lowercase(c) || c.is_uppercase() || titlecase(c)
 }
 
+/// Pays for a walk over a text that may look up each code point in Unicode's tables.
+pub(super) fn pay_look_ups(meter: &mut Meter, text: &Text) -> Result<()> {
+    let bytes = text.as_str().len();
+    if text.is_ascii() { pay_search(meter, bytes) } else { meter.steps(bytes as u64) }
+}
+
 /// Whether there are code points and all are of a kind.
 fn all(
     meter: &mut Meter,
@@ -77,7 +83,7 @@ fn all(
     kind: impl Fn(char) -> bool,
 ) -> Result<Value> {
     arguments::none(name, arguments)?;
-    pay_search(meter, text.as_str().len())?;
+    pay_look_ups(meter, text)?;
     Ok(Value::Bool(!text.is_empty() && text.as_str().chars().all(kind)))
 }
 
@@ -90,7 +96,7 @@ fn one_case(
     wanted: impl Fn(char) -> bool,
 ) -> Result<Value> {
     arguments::none(name, arguments)?;
-    pay_search(meter, text.as_str().len())?;
+    pay_look_ups(meter, text)?;
     let mut found = false;
     for c in text.as_str().chars() {
         if wanted(c) {

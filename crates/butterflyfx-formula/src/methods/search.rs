@@ -91,9 +91,19 @@ pub(super) fn count(meter: &mut Meter, text: &Text, arguments: Arguments<'_>) ->
         // Once before each code point, and once at the end.
         text.code_point_index(start + window.len()) - text.code_point_index(start) + 1
     } else {
-        memmem::find_iter(window.as_bytes(), part.as_bytes()).count()
+        occurrences(meter, &memmem::Finder::new(part), window, usize::MAX)?
     };
     Ok(Value::Int(count as i64))
+}
+
+/// Counts up to `most` occurrences that do not overlap; pays a step for each.
+fn occurrences(meter: &mut Meter, finder: &memmem::Finder<'_>, text: &str, most: usize) -> Result<usize> {
+    let mut found = 0;
+    for _ in finder.find_iter(text.as_bytes()).take(most) {
+        meter.steps(1)?;
+        found += 1;
+    }
+    Ok(found)
 }
 
 /// Which end of the text.
@@ -169,11 +179,10 @@ pub(super) fn replace(meter: &mut Meter, text: &Text, arguments: Arguments<'_>) 
         return interleave(meter, text, new, most);
     }
     let finder = memmem::Finder::new(old.as_bytes());
-    let found = finder.find_iter(source.as_bytes()).take(most).count();
+    let found = occurrences(meter, &finder, source, most)?;
     if found == 0 {
         return Ok(Value::Str(text.clone()));
     }
-    meter.steps(found as u64)?;
     let kept = source.len() - found * old.len();
     let len = kept.saturating_add(found.saturating_mul(new.len()));
     meter.string(len)?;

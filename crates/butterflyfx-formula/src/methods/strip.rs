@@ -39,7 +39,18 @@ pub(super) fn strip(meter: &mut Meter, text: &Text, sides: Sides, arguments: Arg
                 meter.bytes(what.len() as u64 * size_of::<char>() as u64)?;
                 let mut set: Vec<char> = what.chars().collect();
                 set.sort_unstable();
-                trim(source, sides, |c| set.binary_search(&c).is_ok())
+                let mut stopped = None;
+                let rest = trim(source, sides, |c| match meter.steps(1) {
+                    Ok(()) => set.binary_search(&c).is_ok(),
+                    Err(limit) => {
+                        stopped = Some(limit);
+                        false
+                    }
+                });
+                if let Some(limit) = stopped {
+                    return Err(limit);
+                }
+                rest
             }
         },
         Some(_) => {
@@ -50,9 +61,9 @@ pub(super) fn strip(meter: &mut Meter, text: &Text, sides: Sides, arguments: Arg
     if rest.len() == source.len() { Ok(Value::Str(text.clone())) } else { copied(meter, rest) }
 }
 
-fn trim(text: &str, sides: Sides, unwanted: impl Fn(char) -> bool) -> &str {
-    let text = if sides == Sides::Right { text } else { text.trim_start_matches(&unwanted) };
-    if sides == Sides::Left { text } else { text.trim_end_matches(&unwanted) }
+fn trim(text: &str, sides: Sides, mut unwanted: impl FnMut(char) -> bool) -> &str {
+    let text = if sides == Sides::Right { text } else { text.trim_start_matches(&mut unwanted) };
+    if sides == Sides::Left { text } else { text.trim_end_matches(&mut unwanted) }
 }
 
 /// `str.removeprefix(prefix)`
