@@ -491,3 +491,62 @@ fn power(start: usize, left_len: usize, right_len: usize, len: usize) -> u32 {
         right *= 2;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use proptest::prelude::*;
+
+    /// Sorts positions by what `less` says.
+    fn sorted(len: u32, less: impl FnMut(&mut Meter, u32, u32) -> Result<bool>) -> Vec<u32> {
+        let mut meter = Meter::new(&Limits::default());
+        let mut order: Vec<u32> = (0..len).collect();
+        let mut sorter = Sorter { meter: &mut meter, less, min_gallop: MIN_GALLOP, room: Vec::new() };
+        sorter.sort(&mut order).unwrap();
+        order
+    }
+
+    /// Lists with runs and repetitions, on which all parts of the algorithm get to work.
+    fn keys() -> impl Strategy<Value = Vec<i64>> {
+        let stretch = (0i64..50, -3i64..4, 1usize..150)
+            .prop_map(|(first, step, len)| (0..len as i64).map(|at| first + at * step).collect::<Vec<_>>());
+        prop::collection::vec(prop_oneof![stretch, prop::collection::vec(0i64..40, 0..100)], 0..12)
+            .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        /// A proper order has one stable result.
+        #[test]
+        fn stable(keys in keys(), reverse: bool) {
+            let values: Vec<Value> = keys.iter().map(|&key| Value::Int(key)).collect();
+            let mut meter = Meter::new(&Limits::default());
+            let mut expected: Vec<u32> = (0..keys.len() as u32).collect();
+            expected.sort_by(|&a, &b| {
+                let order = keys[a as usize].cmp(&keys[b as usize]);
+                if reverse { order.reverse() } else { order }
+            });
+            prop_assert_eq!(order(&mut meter, &values, reverse).unwrap(), expected);
+        }
+
+        /// Whatever `<` says, the result is a permutation.
+        #[test]
+        fn inconsistent(keys in keys(), noise in 1u32..9) {
+            let mut asked = 0u32;
+            let mut order = sorted(keys.len() as u32, |_, a, b| {
+                asked = asked.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                Ok((asked >> 24) % 9 < noise && keys[a as usize] < keys[b as usize] || (asked >> 16).is_multiple_of(17))
+            });
+            order.sort_unstable();
+            prop_assert_eq!(order, (0..keys.len() as u32).collect::<Vec<_>>());
+        }
+    }
+
+    /// A comparison that raises ends the sort.
+    #[test]
+    fn raised() {
+        let keys = [Value::Int(1), Value::Str("a".into()), Value::Int(0)];
+        let raise = order(&mut Meter::new(&Limits::default()), &keys, false).unwrap_err();
+        assert_eq!(raise.message, "'<' not supported between instances of 'str' and 'int'");
+    }
+}

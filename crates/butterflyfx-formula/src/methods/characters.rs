@@ -70,8 +70,7 @@ pub(super) fn cased(c: char) -> bool {
 
 /// Pays for a walk over a text that may look up each code point in Unicode's tables.
 pub(super) fn pay_look_ups(meter: &mut Meter, text: &Text) -> Result<()> {
-    let bytes = text.as_str().len();
-    if text.is_ascii() { pay_search(meter, bytes) } else { meter.steps(bytes as u64) }
+    if text.is_ascii() { pay_search(meter, text.len()) } else { meter.steps(text.len() as u64) }
 }
 
 /// Whether there are code points and all are of a kind.

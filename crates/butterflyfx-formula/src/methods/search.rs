@@ -96,11 +96,16 @@ pub(super) fn count(meter: &mut Meter, text: &Text, arguments: Arguments<'_>) ->
     Ok(Value::Int(count as i64))
 }
 
-/// Counts up to `most` occurrences that do not overlap; pays a step for each.
+/// Occurrences that one step pays for, besides the walk over the text.
+const OCCURRENCES_PER_STEP: usize = 4;
+
+/// Counts up to `most` occurrences that do not overlap.
 fn occurrences(meter: &mut Meter, finder: &memmem::Finder<'_>, text: &str, most: usize) -> Result<usize> {
     let mut found = 0;
     for _ in finder.find_iter(text.as_bytes()).take(most) {
-        meter.steps(1)?;
+        if usize::is_multiple_of(found, OCCURRENCES_PER_STEP) {
+            meter.steps(1)?;
+        }
         found += 1;
     }
     Ok(found)
@@ -201,9 +206,9 @@ pub(super) fn replace(meter: &mut Meter, text: &Text, arguments: Arguments<'_>) 
 fn interleave(meter: &mut Meter, text: &Text, new: &str, most: usize) -> Result<Value> {
     let times = most.min(text.len() + 1);
     let source = text.as_str();
-    meter.steps(times as u64)?;
     let len = source.len().saturating_add(times.saturating_mul(new.len()));
     meter.string(len)?;
+    meter.steps((times / OCCURRENCES_PER_STEP) as u64)?;
     let mut out = String::with_capacity(len);
     let mut from = 0;
     for (at, (offset, c)) in source.char_indices().enumerate() {

@@ -156,3 +156,92 @@ pub(super) fn range(range: &Range, start: &Value, stop: &Value, step: &Value) ->
         _ => Err(range_too_big()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::sequence;
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    /// A bound near the sequence, near the edge of 64 bits, beyond it, or absent.
+    fn bound() -> impl Strategy<Value = Option<i128>> {
+        prop_oneof![
+            Just(None),
+            (-12i128..12).prop_map(Some),
+            (-3i128..3).prop_map(|near| Some(i128::from(i64::MAX) + near)),
+            (-3i128..3).prop_map(|near| Some(i128::from(i64::MIN) + near)),
+            any::<i128>().prop_map(Some),
+        ]
+    }
+
+    fn value(bound: Option<i128>) -> Value {
+        bound.map_or(Value::None, |bound| Value::big(BigInt::from(bound)))
+    }
+
+    /// Slicing as the language reference words it: the positions `start`, `start + step`, ... up
+    /// to `stop`, with absent and outside bounds replaced by the ends; here by trying them all.
+    fn model(len: i128, start: Option<i128>, stop: Option<i128>, step: i128) -> Vec<i128> {
+        let inside = |bound: i128| if bound < 0 { bound.saturating_add(len) } else { bound };
+        let (low, high) = if step > 0 { (0, len) } else { (-1, len - 1) };
+        let start = start.map_or(if step > 0 { low } else { high }, |at| inside(at).clamp(low, high));
+        let stop = stop.map_or(if step > 0 { high } else { low }, |at| inside(at).clamp(low, high));
+        let mut positions: Vec<i128> = (0..len)
+            .filter(|at| if step > 0 { (start..stop).contains(at) } else { stop < *at && *at <= start })
+            .filter(|at| (at - start) % step == 0)
+            .collect();
+        if step < 0 {
+            positions.reverse();
+        }
+        positions
+    }
+
+    proptest! {
+        /// Lists, strs and ranges agree with the model, and single subscripts with the plain ones.
+        #[test]
+        fn slices(len in 0usize..20, start in bound(), stop in bound(), step in bound(), ascii: bool) {
+            let meter = &mut Meter::new(&Limits::default());
+            let bounds = [value(start), value(stop), value(step)];
+            let slice = |meter: &mut Meter, sequence: &Value| {
+                sequence::slice(meter, sequence, &bounds[0], &bounds[1], &bounds[2])
+            };
+            let list = Value::list((0..len as i64).map(Value::Int).collect());
+            let first = if ascii { 'a' } else { 'é' };
+            let code_points: Vec<char> = (first..).take(len).collect();
+            let text = Value::str(code_points.iter().collect::<String>());
+            let range = Value::Range(Arc::new(Range { start: 5, stop: 5 + 3 * len as i64, step: 3 }));
+            if step == Some(0) {
+                for sequence in [&list, &text, &range] {
+                    prop_assert_eq!(slice(meter, sequence).unwrap_err().message, "slice step cannot be zero");
+                }
+                return Ok(());
+            }
+            let expected = model(len as i128, start, stop, step.unwrap_or(1));
+            let Value::List(part) = slice(meter, &list).unwrap() else { panic!("no list") };
+            let part: Vec<i128> =
+                part.iter().map(|item| if let Value::Int(at) = item { i128::from(*at) } else { -1 }).collect();
+            prop_assert_eq!(&part, &expected);
+            let Value::Str(part) = slice(meter, &text).unwrap() else { panic!("no str") };
+            let shown: String = expected.iter().map(|&at| code_points[at as usize]).collect();
+            prop_assert_eq!(part.as_str(), shown);
+            // A range whose step leaves 64 bits is refused.
+            if let Ok(Value::Range(part)) = slice(meter, &range) {
+                let part: Vec<i128> =
+                    (0..part.len()).map(|at| (i128::from(part.element(at)) - 5) / 3).collect();
+                prop_assert_eq!(&part, &expected);
+            } else {
+                prop_assert!(step.is_some_and(|step| step.unsigned_abs() > i64::MAX as u128 / 3));
+            }
+            if let Some(at) = start {
+                let inside = if at < 0 { at.saturating_add(len as i128) } else { at };
+                let expected = usize::try_from(inside).ok().and_then(|at| code_points.get(at));
+                let found = sequence::subscript(meter, &text, &bounds[0]);
+                match (found, expected) {
+                    (Ok(Value::Str(found)), Some(expected)) => prop_assert_eq!(found.as_str(), expected.to_string()),
+                    (found, expected) => prop_assert!(found.is_err() && expected.is_none()),
+                }
+            }
+        }
+    }
+}
