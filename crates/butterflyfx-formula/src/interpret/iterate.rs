@@ -277,8 +277,12 @@ impl Interpreter {
                 self.meter.enter_nested()?;
                 let result = self.next_lazy(iter);
                 self.meter.leave_nested();
-                if !matches!(result, Ok(Some(_))) && !matches!(iter, Iter::Shared(_)) {
-                    // What has ended or raised stays ended, and lets go of what it held.
+                // What has ended or raised stays ended, and lets go of what it held. But CPython's
+                // `map` and `zip` do not know that they ended: asked again, they advance their
+                // first iterators once more.
+                if !matches!(result, Ok(Some(_)))
+                    && !matches!(iter, Iter::Shared(_) | Iter::Map { .. } | Iter::Zip { .. })
+                {
                     *iter = Iter::Exhausted;
                 }
                 result
