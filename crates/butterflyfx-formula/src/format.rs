@@ -3,14 +3,16 @@
 //! Text grows in one `String` that the caller owns. Whatever is appended is first held against
 //! the bound of a string and paid, so that a small list of large strings cannot fill the memory.
 
+mod digits;
 mod number;
 mod spec;
+
+pub(crate) use digits::{Exponent, push_float};
 
 use crate::error::{Raise, Result};
 use crate::meter::Meter;
 use crate::number as numbers;
 use crate::value::{Value, View, ViewKind};
-use number::push_shortest;
 use spec::{Align, Spec};
 use std::fmt::Write as _;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -231,15 +233,12 @@ const FLOAT_REPR_BYTES_MAX: usize = 24;
 /// `repr` of a float, appended: shortest digits, `1e+16` style exponents, `nan`, `inf`.
 pub fn float_repr(x: f64, out: &mut String) {
     if x.is_nan() {
-        return out.push_str("nan");
+        out.push_str("nan");
+    } else if x.is_infinite() {
+        out.push_str(if x > 0.0 { "inf" } else { "-inf" });
+    } else {
+        push_float(x, Exponent::Signed, out);
     }
-    if x < 0.0 || (x == 0.0 && x.is_sign_negative()) {
-        out.push('-');
-    }
-    if x.is_infinite() {
-        return out.push_str("inf");
-    }
-    push_shortest(x.abs(), out);
 }
 
 /// `format(value, spec)`, appended.

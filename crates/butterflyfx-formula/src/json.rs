@@ -5,7 +5,6 @@
 //! bounded, each refusal names line, column and pointer, and all this is the hot path of an
 //! invocation. One reader serves documents and values; the writer pays the meter as it goes.
 
-mod float;
 mod read;
 mod write;
 

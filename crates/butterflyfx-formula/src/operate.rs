@@ -186,7 +186,7 @@ fn unsupported(op: BinaryOp, a: &Value, b: &Value) -> Box<Raise> {
             "'%' formatting of str is not supported; use an f-string".to_owned()
         }
         BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor | BinaryOp::Subtract
-            if matches!(a, Value::View(_)) || matches!(b, Value::View(_)) =>
+            if [a, b].iter().any(|value| matches!(value, Value::View(view) if is_set(view))) =>
         {
             format!(
                 "'{}' of dict views gives a set, which is not supported: '{a_type}' and '{b_type}'",

@@ -1,5 +1,6 @@
 //! Numbers by specification: digits, sign, grouping and padding.
 
+use super::digits::{Digits, Exponent, Layout, push_exponent, split_exponent};
 use super::spec::{Align, NO_KIND, Spec};
 use super::{push_fill, reserve};
 use crate::error::{Raise, Result};
@@ -7,107 +8,6 @@ use crate::meter::Meter;
 use crate::number as numbers;
 use crate::value::Value;
 use num_traits::{Signed, ToPrimitive};
-
-/// The `repr` of a finite float that is not negative: the fewest digits that read back as `x`,
-/// and of those the nearest.
-pub(super) fn push_shortest(x: f64, out: &mut String) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(x);
-    if x == 0.0 || (1e-4..1e16).contains(&x) {
-        out.push_str(text);
-    } else {
-        let digits = Digits::read(text);
-        layout(digits.as_str(), digits.point, 16, true, false, out);
-    }
-}
-
-/// Decimal digits of a finite float that is not negative.
-struct Digits {
-    /// ASCII digits, of which the first is not 0 unless the number is. No zeros at the end.
-    digits: [u8; 24],
-    count: usize,
-    /// Digits before the point: `0.0123` has -1.
-    point: i32,
-}
-
-impl Digits {
-    /// Reads `12.5`, `0.00125` or `1.25e-9`; no more than 24 digits that count.
-    fn read(text: &str) -> Digits {
-        let (mantissa, exponent) = split_exponent(text.as_bytes());
-        let mut read = Digits { digits: [b'0'; 24], count: 0, point: exponent };
-        let mut before_point = 1;
-        for &byte in mantissa {
-            if byte == b'.' {
-                before_point = 0;
-            } else if byte == b'0' && read.count == 0 {
-                read.point -= 1 - before_point;
-            } else if let Some(place) = read.digits.get_mut(read.count) {
-                *place = byte;
-                read.count += 1;
-                read.point += before_point;
-            }
-        }
-        while read.count > 0 && read.digits[read.count - 1] == b'0' {
-            read.count -= 1;
-        }
-        if read.count == 0 { Digits { digits: [b'0'; 24], count: 1, point: 1 } } else { read }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[..self.count]).unwrap_or_default()
-    }
-}
-
-/// Mantissa and exponent of `d.ddde-dd`.
-fn split_exponent(text: &[u8]) -> (&[u8], i32) {
-    let at = text.iter().position(|&byte| byte == b'e').unwrap_or(text.len());
-    let exponent = text.get(at + 1..).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    (&text[..at], exponent.unwrap_or(0))
-}
-
-/// Lays digits out as C's `%g` does: with an exponent where the point would stand before the
-/// fourth zero of a fraction or after more than `point_max` digits.
-fn layout(digits: &str, point: i32, point_max: i32, dot_zero: bool, alternate: bool, out: &mut String) {
-    if point <= -4 || point > point_max {
-        push_mantissa(digits, alternate, out);
-        push_exponent('e', point - 1, out);
-    } else if point <= 0 {
-        out.push_str("0.");
-        push_fill(out, '0', point.unsigned_abs() as usize);
-        out.push_str(digits);
-    } else {
-        let before = point.unsigned_abs() as usize;
-        let (whole, fraction) = digits.split_at(before.min(digits.len()));
-        out.push_str(whole);
-        push_fill(out, '0', before - whole.len());
-        if !fraction.is_empty() {
-            out.push('.');
-            out.push_str(fraction);
-        } else if dot_zero {
-            out.push_str(".0");
-        } else if alternate {
-            out.push('.');
-        }
-    }
-}
-
-fn push_mantissa(digits: &str, alternate: bool, out: &mut String) {
-    let (first, fraction) = digits.split_at(1.min(digits.len()));
-    out.push_str(first);
-    if alternate || !fraction.is_empty() {
-        out.push('.');
-    }
-    out.push_str(fraction);
-}
-
-fn push_exponent(letter: char, exponent: i32, out: &mut String) {
-    let sign = if exponent < 0 { '-' } else { '+' };
-    out.extend([letter, sign]);
-    if exponent.abs() < 10 {
-        out.push('0');
-    }
-    out.push_str(itoa::Buffer::new().format(exponent.unsigned_abs()));
-}
 
 /// A number's text in the parts that padding and grouping treat differently.
 struct Parts<'a> {
@@ -186,7 +86,7 @@ impl Whole {
             None => out.extend(digits),
             Some((separator, size)) => {
                 for (at, digit) in digits.enumerate() {
-                    if at > 0 && (self.digits - at) % size == 0 {
+                    if at > 0 && (self.digits - at).is_multiple_of(size) {
                         out.push(separator);
                     }
                     out.push(digit);
@@ -302,9 +202,9 @@ pub(super) fn format_float(meter: &mut Meter, x: f64, spec: &Spec, out: &mut Str
 /// The digits of a finite float that is not negative, laid out but not padded.
 fn push_finite(meter: &mut Meter, x: f64, kind: char, spec: &Spec, text: &mut String) -> Result<()> {
     if kind == NO_KIND && spec.precision.is_none() {
-        let mut buffer = zmij::Buffer::new();
-        let digits = Digits::read(buffer.format_finite(x));
-        layout(digits.as_str(), digits.point, 16, true, spec.alternate, text);
+        let digits = Digits::shortest(x);
+        let style = Layout { alternate: spec.alternate, ..Layout::REPR };
+        style.push(digits.as_str(), digits.point, text);
         return Ok(());
     }
     let precision = spec.precision.unwrap_or(6);
@@ -331,7 +231,7 @@ fn push_finite(meter: &mut Meter, x: f64, kind: char, spec: &Spec, text: &mut St
                 text.push('.');
             }
             push_fill(text, '0', missing);
-            push_exponent('e', exponent, text);
+            push_exponent(exponent, Exponent::Signed, text);
         }
         _ => {
             let significant = precision.max(1);
@@ -346,7 +246,8 @@ fn push_finite(meter: &mut Meter, x: f64, kind: char, spec: &Spec, text: &mut St
             }
             let dot_zero = kind == NO_KIND;
             let point_max = i32::try_from(significant).unwrap_or(i32::MAX) - i32::from(dot_zero);
-            layout(&digits, exponent + 1, point_max, dot_zero, spec.alternate, text);
+            let style = Layout { point_max, dot_zero, alternate: spec.alternate, ..Layout::REPR };
+            style.push(&digits, exponent + 1, text);
         }
     }
     Ok(())

@@ -3,12 +3,12 @@
 //! Size is checked as the text grows, so that a small value that names one list many times
 //! cannot grow into a large answer. No number allocates.
 
-use super::float::{Exponent, push_float};
 use super::read::plain_end;
 use super::{DEPTH_MAX, Step, clip, pointer};
 use crate::dict::Dict;
 use crate::document::Document;
 use crate::error::{Raise, RaiseKind, Result as Evaluated};
+use crate::format::{Exponent, push_float};
 use crate::limits::Limit;
 use crate::meter::Meter;
 use crate::text::Text;
