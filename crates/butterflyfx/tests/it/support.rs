@@ -1,1 +1,186 @@
-//! Starts a server inside the test process, on a port of its own.
+//! Starts a server inside the test process, on a port of its own, and talks to it over raw sockets.
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use butterflyfx::app::App;
+use butterflyfx::config::Sources;
+use butterflyfx::server::{Server, Stop};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// No test waits longer than this for what must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server. Stops, and waits for its end, when dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    stop: Option<oneshot::Sender<Stop>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestServer {
+    /// The whole API with these settings.
+    pub fn api(settings: &[(&str, &str)]) -> TestServer {
+        TestServer::start(settings, |app| butterflyfx::http::router(Arc::clone(app)))
+    }
+
+    /// A few endpoints that do what transport tests need, with these settings.
+    pub fn plain(settings: &[(&str, &str)]) -> TestServer {
+        TestServer::start(settings, |_| plain_router())
+    }
+
+    pub fn start(settings: &[(&str, &str)], router: fn(&Arc<App>) -> Router) -> TestServer {
+        let mut sources = Sources::default();
+        for (name, value) in [("port", "0"), ("shutdown-delay", "0s"), ("drain-timeout", "5s")].iter().chain(settings) {
+            sources.flags.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let app = App::new(sources.resolve().expect("settings"));
+        let (stop, stopped) = oneshot::channel();
+        let (listening, listens) = std::sync::mpsc::channel();
+        let shared = Arc::clone(&app);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_stack_size(butterflyfx::evaluation::STACK_BYTES)
+                .enable_all()
+                .build()
+                .expect("runtime");
+            runtime.block_on(async move {
+                let router = router(&shared);
+                let server = Server::bind(shared).await.expect("a free port");
+                listening.send(server.local_address()).expect("the test waits");
+                server.run_router(router, async { stopped.await.unwrap_or_default() }).await;
+            });
+        });
+        let address = listens.recv_timeout(PATIENCE).expect("the server listens");
+        TestServer { address, app, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Begins to stop.
+    pub fn stop(&mut self, stop: Stop) {
+        if let Some(sender) = self.stop.take() {
+            let _ = sender.send(stop);
+        }
+    }
+
+    /// Waits until the server has stopped.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server ends well");
+        }
+    }
+
+    /// A connection that gives up after [`PATIENCE`].
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("connect");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+        stream
+    }
+
+    /// Sends these bytes and reads all answers until the server closes.
+    pub fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("send");
+        read_to_end(&mut stream)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop(Stop::default());
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}
+
+/// Reads until the server closes; a reset counts as the end.
+pub fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("the server does not close: {error}; so far: {}", String::from_utf8_lossy(&answer)),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Reads one answer with a `Content-Length`: head and body.
+pub fn read_answer(stream: &mut TcpStream) -> (String, String) {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.parse::<usize>().expect("length"));
+            if bytes.len() >= end + 4 + length {
+                let body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + length]).into_owned();
+                return (head, body);
+            }
+        }
+        match stream.read(&mut buffer).expect("an answer") {
+            0 => panic!("closed too early: {}", String::from_utf8_lossy(&bytes)),
+            n => bytes.extend_from_slice(&buffer[..n]),
+        }
+    }
+}
+
+/// How many answers a text of answers holds.
+pub fn answers_in(text: &str) -> usize {
+    text.matches("HTTP/1.1 ").count()
+}
+
+/// Waits until something is true.
+pub fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_true() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Requests that `/wait` is holding.
+pub static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+fn plain_router() -> Router {
+    async fn echo(body: Body) -> Result<Body, http::StatusCode> {
+        match axum::body::to_bytes(body, usize::MAX).await {
+            Ok(bytes) => Ok(Body::from(bytes)),
+            Err(_) => Err(http::StatusCode::BAD_REQUEST),
+        }
+    }
+    async fn wait() -> &'static str {
+        WAITING.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        WAITING.fetch_sub(1, Ordering::SeqCst);
+        "waited"
+    }
+    async fn large() -> Vec<u8> {
+        vec![b'x'; 64 << 20]
+    }
+    async fn panics() -> &'static str {
+        panic!("on purpose")
+    }
+    Router::new()
+        .route("/ok", get(|| async { "ok" }))
+        .route("/echo", post(echo))
+        .route("/ignore", post(|| async { "ignored" }))
+        .route("/wait", get(wait))
+        .route("/large", get(large))
+        .route("/panic", get(panics))
+}

@@ -1,1 +1,8 @@
-//! What the transport promises: limits, timeouts, and no two answers to one request.
+//! What the transport promises: limits, timeouts, and never two answers to one request.
+
+mod framing;
+mod http2;
+mod limits;
+mod requests;
+mod shutdown;
+mod slow;

@@ -1,0 +1,81 @@
+//! Bounds on connections, heads and bodies.
+
+use crate::support::{TestServer, read_answer, read_to_end, until};
+use std::io::Write;
+use std::net::TcpStream;
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let server = TestServer::plain(&[("connections-max", "3")]);
+    let mut open: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    until("three are open", || server.app.metrics.connections() == 3);
+    let refused = server.talk(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert!(refused.contains("\"code\":\"overloaded\""), "{refused}");
+    for stream in &mut open {
+        stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n").expect("send");
+        assert_eq!(read_answer(stream).1, "ok");
+    }
+    open.pop();
+    until("there is room again", || server.app.metrics.connections() == 2);
+    let answer = server.talk(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn large_heads_are_refused() {
+    let server = TestServer::plain(&[]);
+    let check = |head: String, status: &str| {
+        let mut stream = server.connect();
+        // The server may close while the rest is still being sent.
+        let _ = stream.write_all(head.as_bytes());
+        let answer = read_to_end(&mut stream);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer:.300}");
+    };
+    let get = "GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    check(format!("{get}X: {}\r\n\r\n", "x".repeat(60 * 1024)), "200");
+    check(format!("{get}X: {}\r\n\r\n", "x".repeat(65 * 1024)), "431");
+    check(format!("{get}X: {}", "x".repeat(10 << 20)), "431");
+    check(format!("{get}{}\r\n", "X: y\r\n".repeat(98)), "200");
+    check(format!("{get}{}\r\n", "X: y\r\n".repeat(99)), "431");
+    check(format!("GET /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(60_000)), "404");
+    check(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000)), "4");
+}
+
+#[test]
+fn a_gigabyte_is_refused_before_it_is_read() {
+    let server = TestServer::plain(&[]);
+    let before = butterflyfx::metrics::resident_bytes();
+    let mut stream = server.connect();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n")
+        .expect("send");
+    let piece = vec![b'x'; 1 << 20];
+    let mut reader = stream.try_clone().expect("clone");
+    let reading = std::thread::spawn(move || read_to_end(&mut reader));
+    let mut sent = 0;
+    while sent < 1 << 30 && stream.write_all(&piece).is_ok() {
+        sent += piece.len();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+    let answer = reading.join().expect("read");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("\"limit_bytes\":268435456"), "{answer}");
+    if let (Some(before), Some(after)) = (before, butterflyfx::metrics::resident_bytes()) {
+        // Other tests run beside this one; a gigabyte would still show.
+        assert!(after < before + (400 << 20), "{before} -> {after}");
+    }
+}
+
+#[test]
+fn an_unread_body_does_not_hide_the_answer() {
+    let server = TestServer::plain(&[]);
+    let body = "x".repeat(1 << 20);
+    let request = format!("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for _ in 0..20 {
+        let answer = server.talk(request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with("ignored"), "{answer}");
+    }
+}
