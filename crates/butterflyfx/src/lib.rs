@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod docs_ui;
 pub mod evaluation;
 pub mod http;
 pub mod log;

@@ -141,7 +141,7 @@ impl Server {
 
     /// Serves the whole program's routes until `stop` is done.
     pub async fn run(self, stop: impl Future<Output = Stop>) {
-        let router = crate::http::router(Arc::clone(&self.app));
+        let router = router(&self.app);
         self.run_router(router, stop).await;
     }
 
@@ -184,6 +184,11 @@ impl Server {
             tracing::warn!(connections = left, "stopped waiting for requests that take too long");
         }
     }
+}
+
+/// All routes of the program: the API and the pages about it.
+pub fn router(app: &Arc<App>) -> axum::Router {
+    crate::http::router(Arc::clone(app)).merge(crate::docs_ui::router())
 }
 
 /// How to stop.

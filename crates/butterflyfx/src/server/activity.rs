@@ -35,6 +35,8 @@ pub(crate) fn ms_of(duration: Duration) -> u64 {
 pub(crate) struct Activity {
     /// When the connection has been quiet for too long, unless requests are in flight.
     deadline_ms: AtomicU64,
+    /// Requests that went to a handler so far.
+    begun: AtomicU64,
     /// Requests whose answers are not finished.
     in_flight: AtomicU32,
     /// Since when the client takes nothing of what is sent; 0 while it does.
@@ -52,6 +54,7 @@ impl Activity {
     pub(crate) fn new(deadline_ms: u64) -> Activity {
         Activity {
             deadline_ms: AtomicU64::new(deadline_ms),
+            begun: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             write_blocked_since_ms: AtomicU64::new(0),
             in_head: AtomicBool::new(false),
@@ -91,9 +94,15 @@ impl Activity {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// A request goes to its handler.
-    pub(crate) fn request_began(&self) {
+    /// A request goes to its handler. Gives back its number, from 1.
+    pub(crate) fn request_began(&self) -> u64 {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Requests that went to a handler so far.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// An answer is finished or given up; the connection may be quiet until `idle_deadline_ms`.

@@ -135,15 +135,15 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// A request goes to its handler.
+    /// A request goes to its handler. Gives back its number on the connection, too.
     pub(crate) fn begin(
         app: &Arc<crate::app::App>,
         activity: &Arc<Activity>,
         idle_timeout: Duration,
-    ) -> InFlight {
+    ) -> (InFlight, u64) {
         app.metrics.request_began();
-        activity.request_began();
-        InFlight { app: Arc::clone(app), activity: Arc::clone(activity), idle_timeout }
+        let number = activity.request_began();
+        (InFlight { app: Arc::clone(app), activity: Arc::clone(activity), idle_timeout }, number)
     }
 }
 

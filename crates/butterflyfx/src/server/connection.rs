@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -44,7 +43,8 @@ impl Builders {
     pub(crate) fn new(settings: &HttpSettings) -> Builders {
         let mut http1 = http1::Builder::new();
         http1
-            .pipeline_flush(true)
+            // The guard puts answers to pipelined requests together, see there why.
+            .pipeline_flush(false)
             // The driver below keeps time, more cheaply than a timer reset with each request.
             .header_read_timeout(None)
             .max_header_size(settings.head_max)
@@ -80,13 +80,9 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, connections: A
         None => return shared.app.metrics.connection_timed_out(),
     };
 
-    let numbers = AtomicU64::new(0);
     let service = {
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
-        service_fn(move |request| {
-            let number = numbers.fetch_add(1, Ordering::Relaxed) + 1;
-            service::answer(Arc::clone(&shared), Arc::clone(&activity), number, request)
-        })
+        service_fn(move |request| service::answer(Arc::clone(&shared), Arc::clone(&activity), request))
     };
     let io = TokioIo::new(guard);
     let end = match protocol {

@@ -58,6 +58,8 @@ enum State {
     /// The CR LF after a chunk: how many of its bytes were seen.
     ChunkEnd(u8),
     Trailers,
+    /// After a request for a tunnel: nothing that follows is HTTP.
+    Tunnel,
 }
 
 /// The scanner's memory between pieces.
@@ -71,6 +73,9 @@ pub(crate) struct Framing {
     trailer_bytes: usize,
     content_length: Option<u64>,
     chunked: bool,
+    is_tunnel: bool,
+    /// Complete heads seen so far.
+    heads: u64,
 }
 
 impl Framing {
@@ -83,12 +88,20 @@ impl Framing {
             trailer_bytes: 0,
             content_length: None,
             chunked: false,
+            is_tunnel: false,
+            heads: 0,
         }
+    }
+
+    /// Complete heads seen so far.
+    pub(crate) fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// Where the stream stands.
     pub(crate) fn position(&self) -> Position {
         match self.state {
+            State::Tunnel => Position::Between,
             State::Start if self.line.is_empty() => Position::Between,
             State::Start | State::Headers => Position::Head,
             _ => Position::Body,
@@ -101,6 +114,7 @@ impl Framing {
         while at < piece.len() {
             let rest = &piece[at..];
             match self.state {
+                State::Tunnel => return Err(self.violation(at, "something follows a request for a tunnel")),
                 State::Length(left) => at += self.skip(rest, left, State::Length),
                 State::ChunkData(left) => at += self.skip(rest, left, State::ChunkData),
                 State::ChunkEnd(seen) => {
@@ -134,7 +148,7 @@ impl Framing {
     }
 
     fn violation(&self, at: usize, reason: &'static str) -> Violation {
-        let in_head = matches!(self.state, State::Start | State::Headers);
+        let in_head = matches!(self.state, State::Start | State::Headers | State::Tunnel);
         Violation { at, in_head, reason }
     }
 
@@ -179,11 +193,17 @@ impl Framing {
                 if !line.is_empty() {
                     self.content_length = None;
                     self.chunked = false;
+                    self.is_tunnel = line.starts_with(b"CONNECT ");
                     self.state = State::Headers;
                 }
                 Ok(())
             }
             State::Headers if line.is_empty() => {
+                self.heads += 1;
+                if self.is_tunnel {
+                    self.state = State::Tunnel;
+                    return Ok(());
+                }
                 self.state = match (self.chunked, self.content_length) {
                     (true, _) => State::ChunkSize,
                     (false, Some(length)) if length > 0 => State::Length(length),
@@ -199,7 +219,7 @@ impl Framing {
                 Ok(())
             }
             State::Trailers => self.trailer(line),
-            State::Length(_) | State::ChunkData(_) | State::ChunkEnd(_) => Ok(()),
+            State::Length(_) | State::ChunkData(_) | State::ChunkEnd(_) | State::Tunnel => Ok(()),
         }
     }
 

@@ -1,6 +1,11 @@
 //! The stream between a socket and hyper: tells HTTP/1 from HTTP/2, watches HTTP/1 framing, and
 //! notes what the connection is doing.
 //!
+//! It also sends the answers to pipelined requests together: while hyper holds complete requests
+//! that have not begun, what it writes is kept here. hyper can do that too (`pipeline_flush`), but
+//! decides by whether it has unread bytes, and so keeps an answer back for the rest of a head or
+//! body that may never come.
+//!
 //! Bad framing is made visible to hyper instead of answered here, because answers to earlier
 //! requests may still be on their way: in a head the bytes from the violation on are replaced by a
 //! zero and the head's end, which hyper answers with 400 in its turn and closes; in a body the
@@ -46,7 +51,13 @@ pub(crate) struct Guard {
     framing: Option<Framing>,
     state: State,
     linger: Option<Linger>,
+    /// Answers that wait for the next one, and how many bytes of them were sent.
+    kept: Vec<u8>,
+    kept_sent: usize,
 }
+
+/// Answers are kept up to this many bytes.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// Reading on after the last answer, see [`Guard::poll_linger`].
 #[derive(Debug)]
@@ -107,6 +118,8 @@ impl Guard {
             framing,
             state: State::Open,
             linger: None,
+            kept: Vec::new(),
+            kept_sent: 0,
         };
         let mut first = std::mem::take(&mut guard.first);
         let good = guard.inspect(&first)?;
@@ -117,8 +130,8 @@ impl Guard {
 
     /// Whether the client may still be sending what nobody will read.
     fn has_unread_input(&self) -> bool {
-        let in_body = self.framing.as_ref().is_some_and(|framing| framing.position() == Position::Body);
-        matches!(self.state, State::Bad(_)) || (self.state == State::Open && in_body)
+        let is_inside = self.framing.as_ref().is_some_and(|framing| framing.position() != Position::Between);
+        matches!(self.state, State::Bad(_)) || (self.state == State::Open && is_inside)
     }
 
     /// Reads and forgets what the client still sends, for a moment, so that it can see its
@@ -227,46 +240,64 @@ impl AsyncRead for Guard {
 }
 
 impl Guard {
-    fn note_write<T>(&self, outcome: &Poll<T>) {
+    /// Whether hyper holds complete requests that have not begun, so that another answer follows
+    /// at once, or the connection's end.
+    fn is_more_to_come(&self) -> bool {
+        self.framing.as_ref().is_some_and(|framing| framing.heads() > self.activity.begun())
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         match outcome {
             Poll::Ready(_) => self.activity.write_moved(),
             Poll::Pending => self.activity.write_blocked(),
         }
+        outcome
+    }
+
+    /// Sends what was kept.
+    fn poll_send_kept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.kept_sent < self.kept.len() {
+            let kept = std::mem::take(&mut self.kept);
+            let outcome = self.poll_send(cx, &kept[self.kept_sent..]);
+            self.kept = kept;
+            match ready!(outcome)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.kept_sent += n,
+            }
+        }
+        self.kept.clear();
+        self.kept_sent = 0;
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Guard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(&outcome);
-        outcome
+        let is_room = self.kept.len() + bytes.len() <= KEPT_BYTES_MAX;
+        if is_room && (!self.kept.is_empty() || self.is_more_to_come()) {
+            self.kept.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(self.poll_send_kept(cx))?;
+        self.poll_send(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.kept.is_empty() || self.is_more_to_come() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send_kept(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
+            ready!(self.poll_send_kept(cx))?;
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         if self.has_unread_input() {
             ready!(self.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.note_write(&outcome);
-        outcome
     }
 }

@@ -100,7 +100,7 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\n\
     retry-after: 1\r\n\
     connection: close\r\n\
-    content-length: 183\r\n\r\n\
+    content-length: 172\r\n\r\n\
     {\"type\":\"/problems/overloaded\",\"title\":\"The server is overloaded\",\"status\":503,\
     \"detail\":\"too many connections are open; close some, or try again later\",\"code\":\"overloaded\"}";
 

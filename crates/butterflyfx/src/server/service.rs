@@ -57,15 +57,14 @@ impl Shared {
     }
 }
 
-/// Answers a request. `number` counts the requests of a connection.
+/// Answers a request.
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     activity: Arc<Activity>,
-    number: u64,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
-    let in_flight = InFlight::begin(&shared.app, &activity, shared.idle_timeout);
+    let (in_flight, number) = InFlight::begin(&shared.app, &activity, shared.idle_timeout);
     let route = Route::of_path(request.uri().path());
     let method = request.method().clone();
     let id = shared.ids.of(&request);

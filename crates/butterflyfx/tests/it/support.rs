@@ -9,36 +9,38 @@ use butterflyfx::server::{Server, Stop};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// No test waits longer than this for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server. Stops, and waits for its end, when dropped.
-pub struct TestServer {
-    pub address: SocketAddr,
-    pub app: Arc<App>,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) app: Arc<App>,
     stop: Option<oneshot::Sender<Stop>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl TestServer {
-    /// The whole API with these settings.
-    pub fn api(settings: &[(&str, &str)]) -> TestServer {
-        TestServer::start(settings, |app| butterflyfx::http::router(Arc::clone(app)))
+    /// The whole program with these settings.
+    pub(crate) fn api(settings: &[(&str, &str)]) -> TestServer {
+        TestServer::start(settings, |app| butterflyfx::server::router(app))
     }
 
     /// A few endpoints that do what transport tests need, with these settings.
-    pub fn plain(settings: &[(&str, &str)]) -> TestServer {
+    pub(crate) fn plain(settings: &[(&str, &str)]) -> TestServer {
         TestServer::start(settings, |_| plain_router())
     }
 
-    pub fn start(settings: &[(&str, &str)], router: fn(&Arc<App>) -> Router) -> TestServer {
+    pub(crate) fn start(settings: &[(&str, &str)], router: fn(&Arc<App>) -> Router) -> TestServer {
         let mut sources = Sources::default();
-        for (name, value) in [("port", "0"), ("shutdown-delay", "0s"), ("drain-timeout", "5s")].iter().chain(settings) {
+        for (name, value) in
+            [("port", "0"), ("shutdown-delay", "0s"), ("drain-timeout", "5s")].iter().chain(settings)
+        {
             sources.flags.insert((*name).to_owned(), (*value).to_owned());
         }
         let app = App::new(sources.resolve().expect("settings"));
@@ -64,21 +66,21 @@ impl TestServer {
     }
 
     /// Begins to stop.
-    pub fn stop(&mut self, stop: Stop) {
+    pub(crate) fn stop(&mut self, stop: Stop) {
         if let Some(sender) = self.stop.take() {
             let _ = sender.send(stop);
         }
     }
 
     /// Waits until the server has stopped.
-    pub fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the server ends well");
         }
     }
 
     /// A connection that gives up after [`PATIENCE`].
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
@@ -86,7 +88,7 @@ impl TestServer {
     }
 
     /// Sends these bytes and reads all answers until the server closes.
-    pub fn talk(&self, bytes: &[u8]) -> String {
+    pub(crate) fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).expect("send");
         read_to_end(&mut stream)
@@ -103,7 +105,7 @@ impl Drop for TestServer {
 }
 
 /// Reads until the server closes; a reset counts as the end.
-pub fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -111,14 +113,16 @@ pub fn read_to_end(stream: &mut TcpStream) -> String {
             Ok(0) => break,
             Ok(n) => answer.extend_from_slice(&buffer[..n]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("the server does not close: {error}; so far: {}", String::from_utf8_lossy(&answer)),
+            Err(error) => {
+                panic!("the server does not close: {error}; so far: {}", String::from_utf8_lossy(&answer))
+            }
         }
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Reads one answer with a `Content-Length`: head and body.
-pub fn read_answer(stream: &mut TcpStream) -> (String, String) {
+pub(crate) fn read_answer(stream: &mut TcpStream) -> (String, String) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -141,21 +145,18 @@ pub fn read_answer(stream: &mut TcpStream) -> (String, String) {
 }
 
 /// How many answers a text of answers holds.
-pub fn answers_in(text: &str) -> usize {
+pub(crate) fn answers_in(text: &str) -> usize {
     text.matches("HTTP/1.1 ").count()
 }
 
 /// Waits until something is true.
-pub fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_true() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
-
-/// Requests that `/wait` is holding.
-pub static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 fn plain_router() -> Router {
     async fn echo(body: Body) -> Result<Body, http::StatusCode> {
@@ -165,9 +166,7 @@ fn plain_router() -> Router {
         }
     }
     async fn wait() -> &'static str {
-        WAITING.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        WAITING.fetch_sub(1, Ordering::SeqCst);
         "waited"
     }
     async fn large() -> Vec<u8> {

@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 
 /// Runs a test as an HTTP/2 client.
 fn client<F: Future<Output = ()>>(server: &TestServer, test: impl FnOnce(SendRequest<Bytes>) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
     runtime.block_on(async {
         let stream = TcpStream::connect(server.address).await.expect("connect");
         let (requests, connection) = h2::client::handshake(stream).await.expect("handshake");

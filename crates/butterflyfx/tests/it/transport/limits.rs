@@ -48,9 +48,7 @@ fn a_gigabyte_is_refused_before_it_is_read() {
     let server = TestServer::plain(&[]);
     let before = butterflyfx::metrics::resident_bytes();
     let mut stream = server.connect();
-    stream
-        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n")
-        .expect("send");
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n").expect("send");
     let piece = vec![b'x'; 1 << 20];
     let mut reader = stream.try_clone().expect("clone");
     let reading = std::thread::spawn(move || read_to_end(&mut reader));

@@ -87,7 +87,8 @@ fn pages_of_other_origins_cannot_write() {
     let server = TestServer::plain(&[]);
     let post = |origin: &str| {
         server.talk(
-            format!("POST /ignore HTTP/1.1\r\nHost: a\r\nConnection: close\r\nOrigin: {origin}\r\n\r\n").as_bytes(),
+            format!("POST /ignore HTTP/1.1\r\nHost: a\r\nConnection: close\r\nOrigin: {origin}\r\n\r\n")
+                .as_bytes(),
         )
     };
     assert!(post("http://evil.example").starts_with("HTTP/1.1 403"));

@@ -1,11 +1,10 @@
 //! Stopping: not ready first, then no new connections, then every begun request is finished.
 
-use crate::support::{TestServer, WAITING, read_answer, read_to_end, until};
+use crate::support::{TestServer, read_answer, read_to_end, until};
 use butterflyfx::app::Readiness;
 use butterflyfx::server::Stop;
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -17,7 +16,7 @@ fn a_request_in_flight_is_finished() {
     assert_eq!(read_answer(&mut idle).1, "ok");
     let mut silent = server.connect();
     busy.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").expect("send");
-    until("the handler waits", || WAITING.load(Ordering::SeqCst) > 0);
+    until("the request is in flight", || server.app.metrics.requests_in_flight() == 1);
     server.stop(Stop::default());
     // Idle connections are closed at once, whether they have said anything or not.
     assert_eq!(read_to_end(&mut idle), "");

@@ -100,6 +100,7 @@ fn a_client_that_does_not_read_its_answer_is_let_go() {
     let server = TestServer::plain(&[("write-timeout", "200ms"), ("idle-timeout", "200ms")]);
     let mut stream = server.connect();
     stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("send");
+    until("the request is in flight", || server.app.metrics.requests_in_flight() == 1);
     until("the connection is given up", || server.app.metrics.connections() == 0);
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
