@@ -2,6 +2,7 @@
 //!
 //! They contact no other host, and their content security policy would not let them.
 
+use crate::http::problem::{Code, Problem};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect};
@@ -57,6 +58,13 @@ macro_rules! asset {
     }};
 }
 
+/// Whether a path is one of the pages'.
+pub fn is_page(path: &str) -> bool {
+    let below =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path == "/" || below("/api/v1/docs") || below("/api/v1/redoc")
+}
+
 /// The routes of the pages.
 pub fn router() -> Router {
     let swagger = asset!(HTML, || Bytes::from_static(include_bytes!("../assets/docs/swagger.html")));
@@ -89,6 +97,12 @@ pub fn router() -> Router {
             "/api/v1/redoc/page.css",
             serving(asset!(CSS, || Bytes::from_static(include_bytes!("../assets/docs/redoc.css")))),
         )
+        .method_not_allowed_fallback(|method: http::Method, uri: http::Uri| async move {
+            Problem::method_not_allowed(method.as_str(), "GET, HEAD").response(Some(uri.path()))
+        })
+        .fallback(|uri: http::Uri| async move {
+            Problem::new(Code::RouteNotFound, "the docs have no such file").response(Some(uri.path()))
+        })
 }
 
 /// Browsers get the docs, programs a list of what is here.

@@ -17,8 +17,10 @@ pub mod service;
 
 use crate::app::{App, Readiness};
 use crate::config::ConfigError;
+use axum::body::Body;
 use connection::Builders;
-use service::Shared;
+use http::{Request, Response};
+use service::{Answers, Shared};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,6 +133,8 @@ impl Server {
         })?;
         let address =
             first.local_addr().map_err(|error| BindError::Listen(([0, 0, 0, 0], port).into(), error))?;
+        // From here on the kernel takes connections, and `run` will serve them.
+        app.set_readiness(Readiness::Ready);
         Ok(Server { app, listeners, address })
     }
 
@@ -141,12 +145,12 @@ impl Server {
 
     /// Serves the whole program's routes until `stop` is done.
     pub async fn run(self, stop: impl Future<Output = Stop>) {
-        let router = router(&self.app);
-        self.run_router(router, stop).await;
+        let program = Program::new(&self.app);
+        self.run_with(program, stop).await;
     }
 
-    /// Serves these routes until `stop` is done.
-    pub async fn run_router(self, router: axum::Router, stop: impl Future<Output = Stop>) {
+    /// Serves whatever answers until `stop` is done.
+    pub async fn run_with(self, answers: impl Answers, stop: impl Future<Output = Stop>) {
         let Server { app, listeners, .. } = self;
         let settings = &app.config.http;
         let connections_max = settings.connections_max.min(Semaphore::MAX_PERMITS);
@@ -157,14 +161,13 @@ impl Server {
             stop: Notify::new(),
             stopping: AtomicBool::new(false),
         });
-        let shared = Arc::new(Shared::new(Arc::clone(&app), router));
+        let shared = Arc::new(Shared::new(Arc::clone(&app), answers));
         let loops: Vec<_> = listeners
             .into_iter()
             .map(|listener| {
                 tokio::spawn(listen::accept(listener, Arc::clone(&shared), Arc::clone(&connections)))
             })
             .collect();
-        app.set_readiness(Readiness::Ready);
 
         let Stop { delay } = stop.await;
         app.set_readiness(Readiness::Stopping);
@@ -186,9 +189,28 @@ impl Server {
     }
 }
 
-/// All routes of the program: the API and the pages about it.
-pub fn router(app: &Arc<App>) -> axum::Router {
-    crate::http::router(Arc::clone(app)).merge(crate::docs_ui::router())
+/// All that the program answers: the API, and the pages about it.
+#[derive(Debug)]
+pub struct Program {
+    api: crate::http::Service,
+    pages: axum::Router,
+}
+
+impl Program {
+    /// The program over this state.
+    pub fn new(app: &Arc<App>) -> Program {
+        Program { api: crate::http::Service::new(Arc::clone(app)), pages: crate::docs_ui::router() }
+    }
+}
+
+impl Answers for Program {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if crate::docs_ui::is_page(request.uri().path()) {
+            self.pages.answer(request).await
+        } else {
+            self.api.answer(request).await
+        }
+    }
 }
 
 /// How to stop.

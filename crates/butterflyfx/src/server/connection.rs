@@ -4,7 +4,7 @@
 use super::Connections;
 use super::activity::{Activity, instant_of, ms_of, now_ms};
 use super::guard::{Guard, Protocol};
-use super::service::{self, Shared};
+use super::service::{self, Answers, Shared};
 use crate::config::HttpSettings;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -70,7 +70,11 @@ impl Builders {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, connections: Arc<Connections>) {
+pub(crate) async fn serve<A: Answers>(
+    stream: TcpStream,
+    shared: Arc<Shared<A>>,
+    connections: Arc<Connections>,
+) {
     let settings = &shared.app.config.http;
     let activity = Arc::new(Activity::new(now_ms() + ms_of(settings.first_byte_timeout)));
     let accepted = Guard::accept(stream, Arc::clone(&activity), settings.head_max, settings.header_timeout);

@@ -2,7 +2,8 @@
 
 use super::Connections;
 use super::connection;
-use super::service::Shared;
+use super::service::{Answers, Shared};
+use crate::app::App;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +32,11 @@ pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListene
 }
 
 /// Accepts until the server stops.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Connections>) {
+pub(crate) async fn accept<A: Answers>(
+    listener: TcpListener,
+    shared: Arc<Shared<A>>,
+    connections: Arc<Connections>,
+) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut rest = REST_MIN;
     loop {
@@ -69,7 +74,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, connectio
         let (shared, connections) = (Arc::clone(&shared), Arc::clone(&connections));
         shared.app.metrics.connection_opened();
         tokio::spawn(async move {
-            let open = Open { shared: Arc::clone(&shared), _permit: permit };
+            let open = Open { app: Arc::clone(&shared.app), _permit: permit };
             connection::serve(stream, shared, connections).await;
             drop(open);
         });
@@ -78,13 +83,13 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, connectio
 
 /// Counts a connection as open until it is dropped, also by a panic.
 struct Open {
-    shared: Arc<Shared>,
+    app: Arc<App>,
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.app.metrics.connection_closed();
+        self.app.metrics.connection_closed();
     }
 }
 

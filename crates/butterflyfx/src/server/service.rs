@@ -13,6 +13,7 @@ use axum::body::Body;
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use std::any::Any;
 use std::convert::Infallible;
@@ -20,7 +21,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tower::Service;
 
 /// The header that carries a request's id.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,11 +28,24 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids from clients are replaced by ours.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// Whatever answers requests behind the transport.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Answers for axum::Router {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = tower::ServiceExt::oneshot(self.clone(), request).await;
+        response
+    }
+}
+
 /// What all connections share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Shared<A> {
     pub(crate) app: Arc<App>,
-    router: axum::Router,
+    answers: A,
     browsers: Browsers,
     pace: Pace,
     idle_timeout: Duration,
@@ -41,11 +54,11 @@ pub(crate) struct Shared {
     ids: RequestIds,
 }
 
-impl Shared {
-    pub(crate) fn new(app: Arc<App>, router: axum::Router) -> Shared {
+impl<A: Answers> Shared<A> {
+    pub(crate) fn new(app: Arc<App>, answers: A) -> Shared<A> {
         let http = &app.config.http;
         Shared {
-            router,
+            answers,
             browsers: Browsers::new(http),
             pace: Pace { timeout: http.body_timeout, rate_min: http.body_rate_min },
             idle_timeout: http.idle_timeout,
@@ -58,8 +71,8 @@ impl Shared {
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    shared: Arc<Shared>,
+pub(crate) async fn answer<A: Answers>(
+    shared: Arc<Shared<A>>,
     activity: Arc<Activity>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
@@ -76,12 +89,14 @@ pub(crate) async fn answer(
             // The path is only needed for what goes wrong, but then the request is gone.
             let uri = request.uri().clone();
             let request = request.map(|incoming| {
+                if incoming.is_end_stream() {
+                    return Body::empty();
+                }
                 Body::new(RequestBody::new(incoming, Arc::clone(&activity), number, shared.pace))
             });
-            let handled = AssertUnwindSafe(shared.router.clone().call(request)).catch_unwind().await;
+            let handled = AssertUnwindSafe(shared.answers.answer(request)).catch_unwind().await;
             let mut response = match handled {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
+                Ok(response) => response,
                 Err(panic) => {
                     shared.app.metrics.panicked();
                     log_panic(&id, route, &*panic);
@@ -144,7 +159,7 @@ fn refuse(code: Code, detail: impl Into<String>) -> Verdict {
     Verdict::Refuse { problem: Problem::new(code, detail), close: true }
 }
 
-impl Shared {
+impl<A> Shared<A> {
     fn accept(&self, request: &Request<Incoming>) -> Verdict {
         let headers = request.headers();
         if headers.len() > self.headers_max {

@@ -1,4 +1,7 @@
 //! The program over real sockets. One binary; a module for each promise.
 
+mod docs_ui;
+mod documents;
+mod program;
 mod support;
 mod transport;

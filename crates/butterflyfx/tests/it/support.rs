@@ -5,7 +5,8 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use butterflyfx::app::App;
 use butterflyfx::config::Sources;
-use butterflyfx::server::{Server, Stop};
+use butterflyfx::server::service::Answers;
+use butterflyfx::server::{Program, Server, Stop};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// The whole program with these settings.
     pub(crate) fn api(settings: &[(&str, &str)]) -> TestServer {
-        TestServer::start(settings, |app| butterflyfx::server::router(app))
+        TestServer::start(settings, Program::new)
     }
 
     /// A few endpoints that do what transport tests need, with these settings.
@@ -36,7 +37,7 @@ impl TestServer {
         TestServer::start(settings, |_| plain_router())
     }
 
-    pub(crate) fn start(settings: &[(&str, &str)], router: fn(&Arc<App>) -> Router) -> TestServer {
+    fn start<A: Answers>(settings: &[(&str, &str)], answers: fn(&Arc<App>) -> A) -> TestServer {
         let mut sources = Sources::default();
         for (name, value) in
             [("port", "0"), ("shutdown-delay", "0s"), ("drain-timeout", "5s")].iter().chain(settings)
@@ -55,10 +56,10 @@ impl TestServer {
                 .build()
                 .expect("runtime");
             runtime.block_on(async move {
-                let router = router(&shared);
+                let answers = answers(&shared);
                 let server = Server::bind(shared).await.expect("a free port");
                 listening.send(server.local_address()).expect("the test waits");
-                server.run_router(router, async { stopped.await.unwrap_or_default() }).await;
+                server.run_with(answers, async { stopped.await.unwrap_or_default() }).await;
             });
         });
         let address = listens.recv_timeout(PATIENCE).expect("the server listens");

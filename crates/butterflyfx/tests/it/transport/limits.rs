@@ -77,3 +77,57 @@ fn an_unread_body_does_not_hide_the_answer() {
         assert!(answer.ends_with("ignored"), "{answer}");
     }
 }
+
+#[test]
+fn hostile_json_is_refused_quickly() {
+    let server = TestServer::api(&[]);
+    let check = |body: &[u8], statuses: &[&str]| {
+        let mut stream = server.connect();
+        let head = format!(
+            "POST /api/v1/substrates HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        // The server may answer and close before it has taken everything.
+        let _ = stream.write_all(&request);
+        let answer = read_to_end(&mut stream);
+        let start = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+        assert!(
+            statuses.iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status}"))),
+            "{start}: {answer:.300}"
+        );
+        assert!(answer.contains("application/problem+json"), "{start}: {answer:.300}");
+    };
+    let deep = |open: &str, n: usize| open.repeat(n).into_bytes();
+    check(&deep("[", 1_000_000), &["400", "422"]);
+    check(&deep("{\"a\":", 1_000_000), &["400", "422"]);
+    check(&[b"{\"metadata\":".as_slice(), &deep("[", 1_000_000)].concat(), &["400", "422"]);
+    check(b"{\"expression_type\":\"lambda\",\"expression_code\":\"\xff\"}", &["400"]);
+    check(b"{\"expression_type\":NaN}", &["400"]);
+    check(b"{\"expression_type\":\"lambda\",\"expression_type\":\"lambda\"}", &["400"]);
+    check(b"\"\\ud800\"", &["400"]);
+    check(&vec![b' '; (8 << 20) + 1], &["413"]);
+    check(&[b"{\"expression_code\":\"".as_slice(), &vec![b'x'; 7 << 20], b"\"}"].concat(), &["422"]);
+}
+
+#[test]
+fn a_chunked_gigabyte_is_refused_at_the_limit() {
+    let server = TestServer::api(&[]);
+    let mut stream = server.connect();
+    stream
+        .write_all(b"POST /api/v1/substrates HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .expect("send");
+    let mut piece = b"100000\r\n".to_vec();
+    piece.resize(piece.len() + (1 << 20), b' ');
+    piece.extend_from_slice(b"\r\n");
+    let mut reader = stream.try_clone().expect("clone");
+    let reading = std::thread::spawn(move || read_to_end(&mut reader));
+    let mut sent = 0;
+    while sent < 1 << 30 && stream.write_all(&piece).is_ok() {
+        sent += piece.len();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+    let answer = reading.join().expect("read");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
