@@ -143,20 +143,27 @@ pub(super) fn extreme(vm: &mut Interpreter, extreme: Extreme, arguments: Argumen
         }
         values => Candidates::Arguments(values.iter()),
     };
-    let key_of = |vm: &mut Interpreter, value: &Value| match key {
-        Some(key) => vm.call(key, Arguments::positional(std::slice::from_ref(value))),
-        None => Ok(value.clone()),
-    };
     let Some(mut best) = candidates.next(vm)? else {
         return match default {
             Some(default) => Ok(default.clone()),
             None => Err(Raise::value_error(format!("{name}() iterable argument is empty"))),
         };
     };
+    // Of equals the first stays.
+    let Some(key) = key else {
+        while let Some(value) = candidates.next(vm)? {
+            if operate::order(&mut vm.meter, &value, &best, symbol)? == Some(better) {
+                best = value;
+            }
+        }
+        return Ok(best);
+    };
+    let key_of = |vm: &mut Interpreter, value: &Value| {
+        vm.call(key, Arguments::positional(std::slice::from_ref(value)))
+    };
     let mut best_key = key_of(vm, &best)?;
     while let Some(value) = candidates.next(vm)? {
         let value_key = key_of(vm, &value)?;
-        // The first of equals stays.
         if operate::order(&mut vm.meter, &value_key, &best_key, symbol)? == Some(better) {
             (best, best_key) = (value, value_key);
         }

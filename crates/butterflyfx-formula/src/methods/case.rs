@@ -166,6 +166,14 @@ pub(super) fn lower(meter: &mut Meter, text: &Text) -> Result<Value> {
 
 /// `str.capitalize()`
 pub(super) fn capitalize(meter: &mut Meter, text: &Text) -> Result<Value> {
+    if text.is_ascii() {
+        meter.string(text.len())?;
+        let mut out = text.as_str().to_ascii_lowercase();
+        if let Some(first) = out.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        return Ok(Value::str(out));
+    }
     map(meter, text, |mut sigmas, out| {
         for (at, c) in text.as_str().chars().enumerate() {
             let lower = sigmas.lower_of(c);
@@ -176,6 +184,17 @@ pub(super) fn capitalize(meter: &mut Meter, text: &Text) -> Result<Value> {
 
 /// `str.title()`
 pub(super) fn title(meter: &mut Meter, text: &Text) -> Result<Value> {
+    if text.is_ascii() {
+        pay_look_ups(meter, text)?;
+        meter.string(text.len())?;
+        let mut in_word = false;
+        let titled = text.as_str().chars().map(|c| {
+            let c = if in_word { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
+            in_word = c.is_ascii_alphabetic();
+            c
+        });
+        return Ok(Value::str(titled.collect::<String>()));
+    }
     map(meter, text, |mut sigmas, out| {
         let mut in_word = false;
         for c in text.as_str().chars() {

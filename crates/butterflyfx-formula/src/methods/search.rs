@@ -191,6 +191,7 @@ pub(super) fn replace(meter: &mut Meter, text: &Text, arguments: Arguments<'_>) 
     let kept = source.len() - found * old.len();
     let len = kept.saturating_add(found.saturating_mul(new.len()));
     meter.string(len)?;
+    meter.steps((found / OCCURRENCES_PER_STEP) as u64)?;
     let mut out = String::with_capacity(len);
     let mut from = 0;
     for at in finder.find_iter(source.as_bytes()).take(found) {

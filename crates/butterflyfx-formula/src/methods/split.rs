@@ -46,8 +46,9 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Adds a piece, with its own price.
+/// Adds a piece, with its own price: a step to find it, a copy, and its place.
 fn push(meter: &mut Meter, pieces: &mut ItemsBuilder, piece: &str) -> Result<()> {
+    meter.steps(1)?;
     let piece = copied(meter, piece)?;
     pieces.push(meter, piece)
 }
