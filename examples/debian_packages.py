@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Debian's own package graph, loaded over HTTP and asked four questions.
+"""Debian's own package graph, loaded over HTTP and asked five questions.
 
 Needs Python 3.9 or newer and nothing else. Start a server (`cargo run --release`), then
 
@@ -50,6 +50,7 @@ API = "/api/v1"
 LINES_A_REQUEST = 25_000
 BYTES_A_CHUNK = 64 * 1024
 REQUESTS_IN_FLIGHT = 200
+LARGE_KIB = 500_000
 
 ROLE_OF_FIELD = {
     "Depends": "DEPENDENCY",
@@ -435,6 +436,18 @@ def ask(server: Server, packages: Packages, options: argparse.Namespace) -> bool
               f"{sum(plain_incoming.values()):,} in all")
     for place, (name, count) in enumerate(top_ten(incoming), start=1):
         table.add(f"  number {place}", (name, count), top_ten(plain_incoming)[place - 1], f"{name} {count:,}")
+
+    # The largest packages, by an index over a metadata key.
+    server.call("PUT", "/indexes/size")
+    found = server.call("POST", "/query/search", {
+        "filter": {"metadata.size": {"$gte": LARGE_KIB}}, "sort": "-metadata.size", "limit": 10_000,
+    })
+    largest = [one["metadata"]["name"] for one in found["substrates"]]
+    plain_largest = sorted(
+        (name for name, size in packages.sizes.items() if size >= LARGE_KIB), key=lambda name: -packages.sizes[name]
+    )
+    table.add(f"packages of {LARGE_KIB:,} KiB or more, by size", largest, plain_largest,
+              f"{len(largest):,}, first {', '.join(largest[:2])}")
 
     # A shortest path. There may be several: equal means equally short, and made of dependencies.
     source, target = options.path

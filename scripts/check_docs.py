@@ -6,7 +6,8 @@
 A page is a Markdown file; without names, README.md and all below docs/. In each of its ```console
 blocks a line that begins with `$ ` is a command (it goes on after a backslash, a pipe or inside quotes), and what
 stands below it is what it prints. Each page gets a fresh server, and its commands run in order in one
-directory. Addresses of 127.0.0.1:8000 lead to that server; `butterflyfx` is the binary that was given.
+directory. Addresses of 127.0.0.1:8000 lead to that server; `butterflyfx` is the binary that was
+given, with BUTTERFLYFX_PORT set to that server's port.
 
 What is printed must be equal, with two freedoms. `...` in a document stands for any text within a
 line, and alone on a line for any lines: times, ETags, and what is long. And JSON may be broken over
@@ -197,7 +198,11 @@ class Server:
             [str(binary), "serve", "--port", self.address.rsplit(":", 1)[1]],
             stdout=self.log, stderr=self.log, cwd=self.directory.name,
         )
-        self.environment = dict(os.environ, PATH=f"{binary.parent}{os.pathsep}{os.environ['PATH']}")
+        self.environment = dict(
+            os.environ,
+            PATH=f"{binary.parent}{os.pathsep}{os.environ['PATH']}",
+            BUTTERFLYFX_PORT=self.address.rsplit(":", 1)[1],
+        )
         for _ in range(400):
             try:
                 urllib.request.urlopen(f"http://{self.address}/readyz", timeout=1).close()
