@@ -10,7 +10,8 @@ directory. Addresses of 127.0.0.1:8000 lead to that server; `butterflyfx` is the
 given, with BUTTERFLYFX_PORT set to that server's port.
 
 What is printed must be equal, with two freedoms. `...` in a document stands for any text within a
-line, and alone on a line for any lines: times, ETags, and what is long. And JSON may be broken over
+line, and alone on a line for any lines: times, ETags, and what is long. In JSON it stands for a number
+or a part of a string, `{...}` for any object and `[...]` for any array. And JSON may be broken over
 lines for reading: blanks outside its strings do not count.
 
 --update writes what the commands print into the pages, JSON broken over lines, and what is never the
@@ -100,9 +101,15 @@ def without_blanks(text: str) -> str:
     return STRING_OR_BLANKS.sub(lambda match: match.group() if match.group()[0] == '"' else "", text)
 
 
-def pattern(expected: str) -> str:
-    parts = [re.escape(part) for part in expected.split("...")]
-    return "[^\n]*?".join(parts)
+def line_pattern(expected: str) -> str:
+    return "[^\n]*?".join(re.escape(part) for part in expected.split("..."))
+
+
+def json_pattern(expected: str) -> str:
+    """`...` stands for a number or a part of a string; `{...}` and `[...]` for any object or array."""
+    parts = re.split(r"(\{\.\.\.\}|\[\.\.\.\]|\.\.\.)", expected)
+    stands_for = {"...": '[^"\n]*?', "{...}": r"\{[^\n]*?\}", "[...]": r"\[[^\n]*?\]"}
+    return "".join(stands_for.get(part) or re.escape(part) for part in parts)
 
 
 def matches(expected: List[str], actual: str) -> bool:
@@ -110,9 +117,9 @@ def matches(expected: List[str], actual: str) -> bool:
     actual = actual.replace("\r", "").rstrip()
     if is_json(wanted) and is_json(actual):
         # One JSON text a line, or one over many lines: both become one text without blanks.
-        return re.fullmatch(pattern(without_blanks(wanted)), without_blanks(actual)) is not None
+        return re.fullmatch(json_pattern(without_blanks(wanted)), without_blanks(actual)) is not None
     regex = "".join(
-        r"(?:[^\n]*\n)*?" if line.strip() == "..." else pattern(line) + "\n" for line in wanted.split("\n")
+        r"(?:[^\n]*\n)*?" if line.strip() == "..." else line_pattern(line) + "\n" for line in wanted.split("\n")
     )
     return re.fullmatch(regex, actual + "\n") is not None
 
