@@ -41,6 +41,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections import Counter, deque
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
@@ -342,28 +343,25 @@ def relationship_lines(packages: Packages) -> Iterator[str]:
 
 
 class Table:
-    """Question, the server's answer, the plain walk's answer."""
+    """Question, the server's answer, and whether the plain walk has the same."""
 
     def __init__(self) -> None:
-        self.rows: List[Tuple[str, str, str, str]] = [("question", "server", "plain walk", "")]
+        self.rows: List[Tuple[str, str, str]] = [("question", "answer", "plain walk")]
         self.equal = True
 
     def add(self, question: str, server: object, plain: object, shown: Optional[str] = None) -> None:
+        """`shown` stands for an answer that is too long for a table, where it is right."""
         same = server == plain
         self.equal = self.equal and same
-        self.rows.append((
-            question,
-            shown if shown and same else brief(server),
-            shown if shown and same else brief(plain),
-            "equal" if same else "DIFFERENT",
-        ))
+        answer = shown if shown is not None and same else brief(server)
+        self.rows.append((question, answer, "equal" if same else f"DIFFERENT: {brief(plain)}"))
 
     def print(self) -> None:
-        widths = [max(len(row[column]) for row in self.rows) for column in range(4)]
+        widths = [max(len(row[column]) for row in self.rows) for column in range(3)]
         for at, row in enumerate(self.rows):
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
             if at == 0:
-                print("  ".join("-" * width for width in widths).rstrip("- ") or "-" * sum(widths))
+                print("  ".join("-" * width for width in widths))
 
 
 def brief(value: object) -> str:
@@ -447,7 +445,7 @@ def ask(server: Server, packages: Packages, options: argparse.Namespace) -> bool
         (name for name, size in packages.sizes.items() if size >= LARGE_KIB), key=lambda name: -packages.sizes[name]
     )
     table.add(f"packages of {LARGE_KIB:,} KiB or more, by size", largest, plain_largest,
-              f"{len(largest):,}, first {', '.join(largest[:2])}")
+              f"{len(largest):,}, first {largest[0]}" if largest else "none")
 
     # A shortest path. There may be several: equal means equally short, and made of dependencies.
     source, target = options.path
@@ -458,9 +456,10 @@ def ask(server: Server, packages: Packages, options: argparse.Namespace) -> bool
     real = all(after in depends_on[before] for before, after in zip(hops, hops[1:]))
     plain_length = walk(depends_on, source).get(target)
     table.add(f"steps from {source} to {target}", found["length"] if real else "not a path", plain_length)
-    table.add("  the way", (hops[0], hops[-1], len(hops) - 1), (source, target, plain_length), " > ".join(hops))
+    table.add("  from end to end", (hops[0], hops[-1], len(hops) - 1), (source, target, plain_length), "yes")
 
     table.print()
+    print("\n" + textwrap.fill("the way: " + " > ".join(hops), 100, subsequent_indent="    ", break_on_hyphens=False))
     return table.equal
 
 
