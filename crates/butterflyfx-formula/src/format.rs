@@ -139,15 +139,27 @@ fn repr_view(meter: &mut Meter, view: &View, out: &mut String) -> Result<()> {
 
 /// `repr` of a str: quotes as CPython chooses them, escapes for what cannot be printed.
 fn repr_text(meter: &mut Meter, text: &str, out: &mut String) -> Result<()> {
-    // Looking at each character costs more than copying it, most where tables are asked.
-    meter.steps(text.len() as u64 / if text.is_ascii() { 64 } else { 16 })?;
+    // Tables are asked about each character that is not ASCII.
+    meter.steps(if text.is_ascii() { 0 } else { text.len() as u64 / 4 })?;
     let quote = quote_for(text);
-    let bytes: usize = text.chars().map(|c| Escape::of(c, quote).len(c)).sum();
-    reserve(meter, out, bytes + 2)?;
+    reserve(meter, out, text.len() + 2)?;
     out.push(quote);
-    for c in text.chars() {
-        Escape::of(c, quote).push(c, out);
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\' && char::from(byte) != quote;
+    let mut rest = text;
+    loop {
+        let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
+        rest = &rest[c.len_utf8()..];
+        let escape = Escape::of(c, quote);
+        if !matches!(escape, Escape::None) {
+            meter.steps(1)?;
+            reserve(meter, out, ESCAPE_BYTES_MAX)?;
+        }
+        escape.push(c, out);
     }
+    reserve(meter, out, 1)?;
     out.push(quote);
     Ok(())
 }
@@ -170,6 +182,9 @@ pub(crate) fn repr_text_start(text: &str, characters_max: usize) -> String {
 fn quote_for(text: &str) -> char {
     if text.contains('\'') && !text.contains('"') { '"' } else { '\'' }
 }
+
+/// `\U0001f600`
+const ESCAPE_BYTES_MAX: usize = 10;
 
 /// How a character stands in the `repr` of a str.
 #[derive(Clone, Copy)]
@@ -194,14 +209,6 @@ impl Escape {
             '\0'..='\u{ff}' => Escape::Code('x', 2),
             '\u{100}'..='\u{ffff}' => Escape::Code('u', 4),
             _ => Escape::Code('U', 8),
-        }
-    }
-
-    fn len(self, c: char) -> usize {
-        match self {
-            Escape::None => c.len_utf8(),
-            Escape::Short(_) => 2,
-            Escape::Code(_, digits) => digits + 2,
         }
     }
 

@@ -29,5 +29,7 @@ mod scan;
 pub mod sequence;
 mod teardown;
 mod template;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod value;

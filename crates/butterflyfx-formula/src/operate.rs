@@ -492,3 +492,6 @@ pub fn hash(meter: &mut Meter, value: &Value) -> Result<u64> {
         _ => return Err(Raise::type_error(format!("unhashable type: '{}'", value.type_name()))),
     })
 }
+
+#[cfg(test)]
+mod tests;
