@@ -569,8 +569,8 @@ impl From<EvaluationError> for Box<Problem> {
 /// The problem of a stopped evaluation, or of a result that JSON cannot hold.
 #[cold]
 pub(super) fn of_raise(raise: Raise, substrate_id: SubstrateId, span: Option<Span>) -> Box<Problem> {
+    // No pointer: the text is the substrate's, not the request's.
     let fault = span.map(|span| Fault {
-        pointer: Some("/expression_code".to_owned()),
         span: Some(span.into()),
         message: raise.message.clone(),
         ..Fault::default()

@@ -1,5 +1,6 @@
 //! The program over real sockets. One binary; a module for each promise.
 
+mod api;
 mod docs_ui;
 mod documents;
 mod program;
