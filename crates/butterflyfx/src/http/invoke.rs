@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-/// Steps that all rows of one request may take together: some ten seconds of a worker.
-const BATCH_STEPS_MAX: u64 = 500_000_000;
+/// All evaluations of one request may take so many times the steps of one: some ten seconds of a
+/// worker.
+const BATCH_STEPS_FACTOR: u64 = 500;
 
 /// Bytes of one answer with many results.
 const BATCH_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -233,6 +234,7 @@ fn write_inputs(app: &App, inputs: &[Input], out: &mut String) -> Outcome<()> {
 
 /// What one request with many evaluations may still use.
 struct Budget {
+    steps_max: u64,
     steps: u64,
     cancelled: Arc<AtomicBool>,
 }
@@ -247,9 +249,10 @@ impl Drop for CancelOnDrop {
 }
 
 impl Budget {
-    fn new() -> (Budget, CancelOnDrop) {
+    fn new(app: &App) -> (Budget, CancelOnDrop) {
+        let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
         let cancelled = Arc::new(AtomicBool::new(false));
-        (Budget { steps: BATCH_STEPS_MAX, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
+        (Budget { steps_max, steps: steps_max, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
     }
 
     /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
@@ -291,7 +294,8 @@ impl Budget {
             None => Err(Problem::limit(
                 "batch_steps",
                 format!(
-                    "the evaluations of one request may take {BATCH_STEPS_MAX} steps; send fewer at a time"
+                    "the evaluations of one request may take {} steps together; send fewer at a time",
+                    self.steps_max
                 ),
             )),
         }
@@ -339,7 +343,7 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
         ));
     };
     let items = Arc::clone(items);
-    let (mut budget, _cancel) = Budget::new();
+    let (mut budget, _cancel) = Budget::new(&api.app);
     let written = offload(&api.app, move |app| -> Outcome<String> {
         let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
         out.push_str("{\"results\":[");
@@ -480,7 +484,7 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
         return Err(butterflyfx_engine::error::EngineError::SubstrateNotFound(id).into());
     }
     let rows = Rows::decode(&read_batch(&api, &head.headers, body, 2).await?)?;
-    let (mut budget, _cancel) = Budget::new();
+    let (mut budget, _cancel) = Budget::new(&api.app);
     let written = offload(&api.app, move |app| -> Outcome<String> {
         let mut out = String::with_capacity(64 + 16 * rows.len().min(1_000_000));
         let mut errors = String::new();

@@ -31,7 +31,9 @@ pub(crate) fn check(api: &Api, rows: &[Row<'_>]) {
         let reply = api.send(request, body);
         assert_eq!(reply.status, *status, "{request} {body}\n{}", reply.text());
         match expected {
-            Value::String(code) => assert_eq!(reply.json()["code"], json!(code), "{request} {body}\n{}", reply.text()),
+            Value::String(code) => {
+                assert_eq!(reply.json()["code"], json!(code), "{request} {body}\n{}", reply.text())
+            }
             Value::Null => {}
             expected => assert_part(expected, &reply.json(), &format!("{request} {body}\n{}", reply.text())),
         }

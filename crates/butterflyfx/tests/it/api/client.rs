@@ -3,7 +3,7 @@
 use super::schema;
 use crate::support::TestServer;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 
 /// A server of its own and a way to ask it.
 pub(crate) struct Api {

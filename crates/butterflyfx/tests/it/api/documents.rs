@@ -15,7 +15,11 @@ fn committed(path: &str, generated: &str) {
         return;
     }
     let text = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == generated, "{} is not what the code generates: run the tests with UPDATE_EXPECT=1", path.display());
+    assert!(
+        text == generated,
+        "{} is not what the code generates: run the tests with UPDATE_EXPECT=1",
+        path.display()
+    );
 }
 
 #[test]
@@ -48,12 +52,23 @@ fn the_document_is_whole() {
             assert!(ids.insert(operation["operationId"].clone().to_string()), "{name}: operationId");
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name}: summary");
             assert!(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{name}: tag");
-            let documented: BTreeSet<_> = operation["parameters"].as_array().into_iter().flatten()
-                .filter(|parameter| parameter["in"] == "path").map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap_or(""))).collect();
-            let wanted: BTreeSet<_> = path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned).collect();
+            let documented: BTreeSet<_> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap_or("")))
+                .collect();
+            let wanted: BTreeSet<_> =
+                path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned).collect();
             assert_eq!(documented, wanted, "{name}: path parameters");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                assert!(parameter["description"].as_str().is_some_and(|text| !text.is_empty()) || parameter["in"] == "path", "{name}: {}", parameter["name"]);
+                assert!(
+                    parameter["description"].as_str().is_some_and(|text| !text.is_empty())
+                        || parameter["in"] == "path",
+                    "{name}: {}",
+                    parameter["name"]
+                );
             }
         }
     }
@@ -94,7 +109,10 @@ fn each_operation_is_visited() {
         (format!("POST /api/v1/substrates/{a}/invoke"), String::new()),
         (format!("POST /api/v1/substrates/{a}/invoke/batch"), r#"{"rows":[{}]}"#.into()),
         (format!("GET /api/v1/substrates/{a}/value?explain=true"), String::new()),
-        ("POST /api/v1/relationships".into(), json!({"rel_type": "CYCLE", "source_id": a, "target_id": a}).to_string()),
+        (
+            "POST /api/v1/relationships".into(),
+            json!({"rel_type": "CYCLE", "source_id": a, "target_id": a}).to_string(),
+        ),
         ("GET /api/v1/relationships".into(), String::new()),
         ("POST /api/v1/relationships/batch".into(), "[]".into()),
         (format!("GET /api/v1/relationships/graph?root={a}"), String::new()),
@@ -102,7 +120,10 @@ fn each_operation_is_visited() {
         (format!("GET /api/v1/relationships/incoming/{a}"), String::new()),
         (format!("GET /api/v1/relationships/{ab}"), String::new()),
         ("POST /api/v1/query/search".into(), "{}".into()),
-        ("POST /api/v1/query/traverse".into(), json!({"start_id": a, "include_substrates": true}).to_string()),
+        (
+            "POST /api/v1/query/traverse".into(),
+            json!({"start_id": a, "include_substrates": true}).to_string(),
+        ),
         ("POST /api/v1/query/path".into(), json!({"source_id": a, "target_id": b}).to_string()),
         ("GET /api/v1/query/stats".into(), String::new()),
         ("PUT /api/v1/indexes/k".into(), String::new()),
@@ -127,12 +148,18 @@ fn each_operation_is_visited() {
         let reply = api.send(request, body);
         assert!((200..300).contains(&reply.status), "{request}: {}", reply.text());
         let (method, path) = request.split_once(' ').expect("METHOD /path");
-        let operation = super::schema::operation(method, path).unwrap_or_else(|| panic!("{request} is not documented"));
+        let operation =
+            super::schema::operation(method, path).unwrap_or_else(|| panic!("{request} is not documented"));
         visited.insert(operation["operationId"].to_string());
     }
     let mut all = BTreeSet::new();
     for item in DOCUMENT["paths"].as_object().expect("paths").values() {
-        all.extend(item.as_object().expect("operations").values().map(|operation| operation["operationId"].to_string()));
+        all.extend(
+            item.as_object()
+                .expect("operations")
+                .values()
+                .map(|operation| operation["operationId"].to_string()),
+        );
     }
     assert_eq!(visited, all);
 }

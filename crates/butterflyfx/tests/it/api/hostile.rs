@@ -91,14 +91,17 @@ fn paths_and_queries() {
 }
 
 #[test]
-fn a_deep_chain_is_explained_and_dropped() {
+fn a_deep_chain_is_evaluated() {
     let api = Api::new();
     // 0 is a constant; each next one reads the one before.
     let count = 3_000;
-    let mut lines = String::from("{\"expression_type\":\"constant\",\"expression_code\":\"0\",\"identity\":\"0\"}\n");
+    let mut lines =
+        String::from("{\"expression_type\":\"constant\",\"expression_code\":\"0\",\"identity\":\"0\"}\n");
     let mut edges = String::new();
     for index in 1..count {
-        lines.push_str(&format!("{{\"expression_type\":\"formula\",\"expression_code\":\"p + 1\",\"identity\":\"{index:x}\"}}\n"));
+        lines.push_str(&format!(
+            "{{\"expression_type\":\"formula\",\"expression_code\":\"p + 1\",\"identity\":\"{index:x}\"}}\n"
+        ));
         edges.push_str(&format!(
             "{{\"rel_type\":\"DEPENDENCY\",\"source_id\":\"{index:x}\",\"target_id\":\"{:x}\",\"constraints\":{{\"parameter\":\"p\"}}}}\n",
             index - 1
@@ -106,20 +109,17 @@ fn a_deep_chain_is_explained_and_dropped() {
     }
     let ndjson = [("content-type", "application/x-ndjson")];
     for (kind, text) in [("substrates", &lines), ("relationships", &edges)] {
-        let reply = api.send_with(&format!("POST /api/v1/{kind}/batch?results=none"), &ndjson, text.as_bytes());
+        let reply =
+            api.send_with(&format!("POST /api/v1/{kind}/batch?results=none"), &ndjson, text.as_bytes());
         assert_eq!(reply.json()["failed"], 0, "{}", reply.text());
     }
     let last = format!("GET /api/v1/substrates/{:x}/value", count - 1);
     check(&api, &[(&last, "", 200, json!({"value": count - 1}))]);
-    // serde_json stops at 128 levels, so only the status is looked at.
-    let mut stream = api.server.connect();
-    use std::io::Write;
-    let path = last.trim_start_matches("GET ");
-    stream.write_all(format!("GET {path}?explain=true HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).expect("send");
-    let reply = super::client::read_reply(&mut std::io::BufReader::new(stream), false);
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.text().matches("\"inputs\":").count(), count);
-    assert!(reply.text().ends_with(&"}]}".repeat(100)));
+    // The tree behind it would be nested deeper than answers may be.
+    let explain = format!("{last}?explain=true");
+    check(&api, &[(&explain, "", 422, json!({"code": "limit_exceeded"}))]);
+    let near = "GET /api/v1/substrates/1e/value?explain=true";
+    assert_eq!(api.send(near, "").text().matches("\"inputs\":").count(), 31);
 }
 
 #[test]
@@ -131,14 +131,23 @@ fn shared_inputs_do_not_explode() {
         let body = json!({"expression_type": "formula", "expression_code": "a + b", "identity": format!("{index:x}")});
         assert_eq!(api.send("POST /api/v1/substrates", &body.to_string()).status, 201);
         for (kind, name) in [("DEPENDENCY", "a"), ("AGGREGATION", "b")] {
-            super::relate(&api, kind, &format!("{index:x}"), &format!("{:x}", index - 1), json!({"parameter": name}));
+            super::relate(
+                &api,
+                kind,
+                &format!("{index:x}"),
+                &format!("{:x}", index - 1),
+                json!({"parameter": name}),
+            );
         }
     }
-    check(&api, &[
-        ("GET /api/v1/substrates/28/value", "", 200, json!({"value": 1_u64 << 40})),
-        ("GET /api/v1/substrates/28/value?explain=true", "", 422, json!({"code": "limit_exceeded"})),
-        ("GET /api/v1/health", "", 200, json!({"status": "healthy"})),
-    ]);
+    check(
+        &api,
+        &[
+            ("GET /api/v1/substrates/28/value", "", 200, json!({"value": 1_u64 << 40})),
+            ("GET /api/v1/substrates/28/value?explain=true", "", 422, json!({"code": "limit_exceeded"})),
+            ("GET /api/v1/health", "", 200, json!({"status": "healthy"})),
+        ],
+    );
 }
 
 fn create_constant(api: &Api) {

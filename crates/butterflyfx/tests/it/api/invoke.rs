@@ -11,29 +11,73 @@ fn invocations() {
     let reply = api.send(&invoke, r#"{"parameters":{"x":21}}"#);
     assert_eq!(reply.status, 200);
     let answer = reply.json();
-    assert_eq!((&answer["substrate_id"], &answer["result"], &answer["cached"]), (&json!(id), &json!(42), &json!(false)));
-    assert!(answer["invocation_time_ms"].is_f64() && answer["cost"]["steps"].as_u64().is_some_and(|steps| steps > 0));
-    check(&api, &[
-        (&invoke, r#"{"parameters":{"x":"ab","y":3}}"#, 200, json!({"result": "ababab"})),
-        (&invoke, r#"{"parameters":{"x":1.5}}"#, 200, json!({"result": 3.0})),
-        (&invoke, r#"{"parameters":{"x":[1,null,{"k":true}]}}"#, 200, json!({"result": [1, null, {"k": true}, 1, null, {"k": true}]})),
-        (&invoke, r#"{"parameters":{}}"#, 422, json!({"code": "missing_parameter", "parameter": "x", "substrate_id": id})),
-        (&invoke, r#"{"parameters":null}"#, 422, json!("missing_parameter")),
-        (&invoke, "", 422, json!("missing_parameter")),
-        (&invoke, " \n", 422, json!("missing_parameter")),
-        (&invoke, "{}", 422, json!("missing_parameter")),
-        (&invoke, r#"{"parameters":{"x":1,"z":1}}"#, 422, json!({"code": "unexpected_parameter", "parameter": "z"})),
-        (&invoke, r#"{"parameters":{"x":{},"y":{}}}"#, 422, json!({"code": "evaluation_error", "exception": "TypeError", "errors": [{"line": 1, "column": 16, "end_column": 21}]})),
-        (&invoke, r#"{"parameters":5}"#, 422, json!({"code": "validation_failed", "errors": [{"pointer": "/parameters"}]})),
-        (&invoke, r#"{"params":{}}"#, 422, json!({"code": "validation_failed", "errors": [{"pointer": "/params"}]})),
-        (&invoke, "[]", 422, json!("validation_failed")),
-        (&invoke, "{\"parameters\":{\"x\":1,}}", 400, json!("invalid_json")),
-        (&invoke, r#"{"parameters":{"x":1,"x":2}}"#, 400, json!("invalid_json")),
-        (&invoke, r#"{"parameters":{"x":1e400}}"#, 422, json!("validation_failed")),
-        (&format!("{invoke}?x=1"), "{}", 422, json!("validation_failed")),
-        ("POST /api/v1/substrates/0x1/invoke", "{}", 404, json!({"code": "substrate_not_found", "instance": "/api/v1/substrates/0x1/invoke"})),
-        ("POST /api/v1/substrates/nope/invoke", "{}", 400, json!("invalid_identity")),
-    ]);
+    assert_eq!(
+        (&answer["substrate_id"], &answer["result"], &answer["cached"]),
+        (&json!(id), &json!(42), &json!(false))
+    );
+    assert!(
+        answer["invocation_time_ms"].is_f64()
+            && answer["cost"]["steps"].as_u64().is_some_and(|steps| steps > 0)
+    );
+    check(
+        &api,
+        &[
+            (&invoke, r#"{"parameters":{"x":"ab","y":3}}"#, 200, json!({"result": "ababab"})),
+            (&invoke, r#"{"parameters":{"x":1.5}}"#, 200, json!({"result": 3.0})),
+            (
+                &invoke,
+                r#"{"parameters":{"x":[1,null,{"k":true}]}}"#,
+                200,
+                json!({"result": [1, null, {"k": true}, 1, null, {"k": true}]}),
+            ),
+            (
+                &invoke,
+                r#"{"parameters":{}}"#,
+                422,
+                json!({"code": "missing_parameter", "parameter": "x", "substrate_id": id}),
+            ),
+            (&invoke, r#"{"parameters":null}"#, 422, json!("missing_parameter")),
+            (&invoke, "", 422, json!("missing_parameter")),
+            (&invoke, " \n", 422, json!("missing_parameter")),
+            (&invoke, "{}", 422, json!("missing_parameter")),
+            (
+                &invoke,
+                r#"{"parameters":{"x":1,"z":1}}"#,
+                422,
+                json!({"code": "unexpected_parameter", "parameter": "z"}),
+            ),
+            (
+                &invoke,
+                r#"{"parameters":{"x":{},"y":{}}}"#,
+                422,
+                json!({"code": "evaluation_error", "exception": "TypeError", "errors": [{"line": 1, "column": 16, "end_column": 21}]}),
+            ),
+            (
+                &invoke,
+                r#"{"parameters":5}"#,
+                422,
+                json!({"code": "validation_failed", "errors": [{"pointer": "/parameters"}]}),
+            ),
+            (
+                &invoke,
+                r#"{"params":{}}"#,
+                422,
+                json!({"code": "validation_failed", "errors": [{"pointer": "/params"}]}),
+            ),
+            (&invoke, "[]", 422, json!("validation_failed")),
+            (&invoke, "{\"parameters\":{\"x\":1,}}", 400, json!("invalid_json")),
+            (&invoke, r#"{"parameters":{"x":1,"x":2}}"#, 400, json!("invalid_json")),
+            (&invoke, r#"{"parameters":{"x":1e400}}"#, 422, json!("validation_failed")),
+            (&format!("{invoke}?x=1"), "{}", 422, json!("validation_failed")),
+            (
+                "POST /api/v1/substrates/0x1/invoke",
+                "{}",
+                404,
+                json!({"code": "substrate_not_found", "instance": "/api/v1/substrates/0x1/invoke"}),
+            ),
+            ("POST /api/v1/substrates/nope/invoke", "{}", 400, json!("invalid_identity")),
+        ],
+    );
 }
 
 #[test]
@@ -46,8 +90,12 @@ fn numbers_are_exact() {
         ("-0.0", "0.1"),
         ("5e-324", "1.7976931348623157e308"),
     ] {
-        let reply = api.send(&format!("POST /api/v1/substrates/{id}/invoke"), &format!("{{\"parameters\":{{\"x\":{x},\"y\":{y}}}}}"));
-        let expected = format!("\"result\":[{x},{}],", if y.contains("e308") { "1.7976931348623157e+308" } else { y });
+        let reply = api.send(
+            &format!("POST /api/v1/substrates/{id}/invoke"),
+            &format!("{{\"parameters\":{{\"x\":{x},\"y\":{y}}}}}"),
+        );
+        let expected =
+            format!("\"result\":[{x},{}],", if y.contains("e308") { "1.7976931348623157e+308" } else { y });
         let expected = expected.replace("1e16", "1e+16");
         let text = reply.text().replace("1e16", "1e+16").replace("e308", "e+308").replace("e++", "e+");
         assert!(text.contains(&expected), "{text} has no {expected}");
@@ -99,22 +147,35 @@ fn many_invocations() {
         7,
         {"substrate_id": id, "parameters": null, "other": 1}
     ]});
-    check(&api, &[
-        (request, &body.to_string(), 200, json!({"results": [
-            {"substrate_id": id, "result": 3},
-            {"status": 422, "code": "evaluation_error", "exception": "ZeroDivisionError", "substrate_id": id},
-            {"status": 404, "code": "substrate_not_found"},
-            {"status": 400, "code": "invalid_identity", "errors": [{"pointer": "/substrate_id"}]},
-            {"code": "validation_failed", "errors": [{"pointer": "/substrate_id"}]},
-            {"code": "validation_failed", "errors": [{"pointer": "/substrate_id"}]},
-            {"code": "validation_failed"},
-            {"code": "validation_failed", "errors": [{"pointer": "/other"}]}
-        ]})),
-        (request, r#"{"invocations":[]}"#, 200, json!({"results": []})),
-        (request, "{}", 422, json!({"code": "validation_failed", "errors": [{"pointer": "/invocations"}]})),
-        (request, "", 400, json!("invalid_json")),
-        (request, "[", 400, json!("invalid_json")),
-    ]);
+    check(
+        &api,
+        &[
+            (
+                request,
+                &body.to_string(),
+                200,
+                json!({"results": [
+                    {"substrate_id": id, "result": 3},
+                    {"status": 422, "code": "evaluation_error", "exception": "ZeroDivisionError", "substrate_id": id},
+                    {"status": 404, "code": "substrate_not_found"},
+                    {"status": 400, "code": "invalid_identity", "errors": [{"pointer": "/substrate_id"}]},
+                    {"code": "validation_failed", "errors": [{"pointer": "/substrate_id"}]},
+                    {"code": "validation_failed", "errors": [{"pointer": "/substrate_id"}]},
+                    {"code": "validation_failed"},
+                    {"code": "validation_failed", "errors": [{"pointer": "/other"}]}
+                ]}),
+            ),
+            (request, r#"{"invocations":[]}"#, 200, json!({"results": []})),
+            (
+                request,
+                "{}",
+                422,
+                json!({"code": "validation_failed", "errors": [{"pointer": "/invocations"}]}),
+            ),
+            (request, "", 400, json!("invalid_json")),
+            (request, "[", 400, json!("invalid_json")),
+        ],
+    );
 }
 
 #[test]
@@ -122,34 +183,54 @@ fn rows_and_columns() {
     let api = Api::new();
     let id = create(&api, "lambda", "lambda x, y=1: x / y", json!({}));
     let request = format!("POST /api/v1/substrates/{id}/invoke/batch");
-    check(&api, &[
-        (&request, r#"{"rows":[{"x":1,"y":2},{"x":1,"y":0},5,{"x":3}]}"#, 200, json!({
-            "results": [0.5, null, null, 3.0],
-            "errors": [{"row": 1, "code": "evaluation_error", "exception": "ZeroDivisionError"}, {"row": 2, "code": "validation_failed"}]
-        })),
-        (&request, r#"{"columns":{"x":[1,4],"y":[2,2]}}"#, 200, json!({"results": [0.5, 2.0]})),
-        (&request, r#"{"columns":{}}"#, 200, json!({"results": []})),
-        (&request, r#"{"rows":[]}"#, 200, json!({"results": []})),
-        (&request, r#"{"columns":{"x":[1,4],"y":[2]}}"#, 422, json!({"code": "validation_failed", "errors": [{"pointer": "/columns/y"}]})),
-        (&request, r#"{"columns":{"x":5}}"#, 422, json!({"errors": [{"pointer": "/columns/x"}]})),
-        (&request, r#"{"columns":[]}"#, 422, json!("validation_failed")),
-        (&request, r#"{"rows":{}}"#, 422, json!("validation_failed")),
-        (&request, r#"{"rows":[],"columns":{}}"#, 422, json!("validation_failed")),
-        (&request, "{}", 422, json!("validation_failed")),
-        (&request, "", 400, json!("invalid_json")),
-        ("POST /api/v1/substrates/0x1/invoke/batch", r#"{"rows":[]}"#, 404, json!("substrate_not_found")),
-        ("POST /api/v1/substrates/x/invoke/batch", r#"{"rows":[]}"#, 400, json!("invalid_identity")),
-    ]);
+    check(
+        &api,
+        &[
+            (
+                &request,
+                r#"{"rows":[{"x":1,"y":2},{"x":1,"y":0},5,{"x":3}]}"#,
+                200,
+                json!({
+                    "results": [0.5, null, null, 3.0],
+                    "errors": [{"row": 1, "code": "evaluation_error", "exception": "ZeroDivisionError"}, {"row": 2, "code": "validation_failed"}]
+                }),
+            ),
+            (&request, r#"{"columns":{"x":[1,4],"y":[2,2]}}"#, 200, json!({"results": [0.5, 2.0]})),
+            (&request, r#"{"columns":{}}"#, 200, json!({"results": []})),
+            (&request, r#"{"rows":[]}"#, 200, json!({"results": []})),
+            (
+                &request,
+                r#"{"columns":{"x":[1,4],"y":[2]}}"#,
+                422,
+                json!({"code": "validation_failed", "errors": [{"pointer": "/columns/y"}]}),
+            ),
+            (&request, r#"{"columns":{"x":5}}"#, 422, json!({"errors": [{"pointer": "/columns/x"}]})),
+            (&request, r#"{"columns":[]}"#, 422, json!("validation_failed")),
+            (&request, r#"{"rows":{}}"#, 422, json!("validation_failed")),
+            (&request, r#"{"rows":[],"columns":{}}"#, 422, json!("validation_failed")),
+            (&request, "{}", 422, json!("validation_failed")),
+            (&request, "", 400, json!("invalid_json")),
+            ("POST /api/v1/substrates/0x1/invoke/batch", r#"{"rows":[]}"#, 404, json!("substrate_not_found")),
+            ("POST /api/v1/substrates/x/invoke/batch", r#"{"rows":[]}"#, 400, json!("invalid_identity")),
+        ],
+    );
     let good = api.send(&request, r#"{"rows":[{"x":1}]}"#);
     assert_eq!(good.json().get("errors"), None, "errors are there only where there are some");
 }
 
 #[test]
 fn one_request_cannot_take_all_the_time() {
-    let api = Api::new();
-    let id = create(&api, "lambda", "lambda x: [1 for i in range(990000) if i < 0]", json!({}));
-    let rows = json!({"columns": {"x": vec![1; 5_000]}}).to_string();
-    check(&api, &[(&format!("POST /api/v1/substrates/{id}/invoke/batch"), &rows, 422, json!("limit_exceeded"))]);
+    let api = Api::with(&[("steps-max", "10000")]);
+    let id = create(&api, "lambda", "lambda x: [1 for i in range(3000) if i < 0]", json!({}));
+    let request = format!("POST /api/v1/substrates/{id}/invoke/batch");
+    let rows = |count: usize| json!({"columns": {"x": vec![1; count]}}).to_string();
+    check(
+        &api,
+        &[
+            (&request, &rows(100), 200, Value::Null),
+            (&request, &rows(5_000), 422, json!({"code": "limit_exceeded", "limit": "batch_steps"})),
+        ],
+    );
 }
 
 #[test]
@@ -163,27 +244,52 @@ fn values_flow_along_relationships() {
     relate(&api, "DEPENDENCY", &total, &quantity, json!({"parameter": "quantity"}));
     relate(&api, "DEPENDENCY", &quantity, &boxes, json!({"parameter": ["boxes"]}));
     let value = format!("GET /api/v1/substrates/{total}/value");
-    check(&api, &[
-        (&value, "", 200, json!({"substrate_id": total, "value": 100.0})),
-        (&format!("{value}?explain=true"), "", 200, json!({"value": 100.0, "inputs": {
-            "price": [{"substrate_id": price, "value": 2.5, "inputs": {}}],
-            "quantity": [{"substrate_id": quantity, "value": 40, "inputs": {
-                "boxes": [{"substrate_id": boxes, "value": 4, "inputs": {}}]}}]
-        }})),
-        (&format!("{value}?explain=false"), "", 200, json!({"value": 100.0})),
-        (&format!("{value}?explain=1"), "", 422, json!({"errors": [{"parameter": "explain"}]})),
-        (&format!("POST /api/v1/substrates/{total}/invoke"), r#"{"parameters":{"boxes":1}}"#, 200, json!({"result": 25.0})),
-        (&format!("POST /api/v1/substrates/{total}/invoke"), r#"{"parameters":{"nobody":1}}"#, 422, json!({"code": "unexpected_parameter", "parameter": "nobody"})),
-        ("GET /api/v1/substrates/0x1/value", "", 404, json!("substrate_not_found")),
-        ("GET /api/v1/substrates/q/value", "", 400, json!("invalid_identity")),
-    ]);
+    check(
+        &api,
+        &[
+            (&value, "", 200, json!({"substrate_id": total, "value": 100.0})),
+            (
+                &format!("{value}?explain=true"),
+                "",
+                200,
+                json!({"value": 100.0, "inputs": {
+                    "price": [{"substrate_id": price, "value": 2.5, "inputs": {}}],
+                    "quantity": [{"substrate_id": quantity, "value": 40, "inputs": {
+                        "boxes": [{"substrate_id": boxes, "value": 4, "inputs": {}}]}}]
+                }}),
+            ),
+            (&format!("{value}?explain=false"), "", 200, json!({"value": 100.0})),
+            (&format!("{value}?explain=1"), "", 422, json!({"errors": [{"parameter": "explain"}]})),
+            (
+                &format!("POST /api/v1/substrates/{total}/invoke"),
+                r#"{"parameters":{"boxes":1}}"#,
+                200,
+                json!({"result": 25.0}),
+            ),
+            (
+                &format!("POST /api/v1/substrates/{total}/invoke"),
+                r#"{"parameters":{"nobody":1}}"#,
+                422,
+                json!({"code": "unexpected_parameter", "parameter": "nobody"}),
+            ),
+            ("GET /api/v1/substrates/0x1/value", "", 404, json!("substrate_not_found")),
+            ("GET /api/v1/substrates/q/value", "", 400, json!("invalid_identity")),
+        ],
+    );
     assert_eq!(api.send(&value, "").json().get("inputs"), None);
     // An input's error is the answer's error, with that input's identity.
     let broken = create(&api, "formula", "1 / 0", json!({}));
     let reader = create(&api, "formula", "a + 1", json!({}));
     relate(&api, "DEPENDENCY", &reader, &broken, json!({"parameter": "a"}));
-    check(&api, &[(&format!("GET /api/v1/substrates/{reader}/value"), "", 422,
-        json!({"code": "evaluation_error", "exception": "ZeroDivisionError", "substrate_id": broken}))]);
+    check(
+        &api,
+        &[(
+            &format!("GET /api/v1/substrates/{reader}/value"),
+            "",
+            422,
+            json!({"code": "evaluation_error", "exception": "ZeroDivisionError", "substrate_id": broken}),
+        )],
+    );
 }
 
 #[test]
@@ -194,8 +300,26 @@ fn cycles_are_found() {
     relate(&api, "DEPENDENCY", &a, &b, json!({"parameter": "b"}));
     relate(&api, "DEPENDENCY", &b, &a, json!({"parameter": "a"}));
     let reply = api.send(&format!("GET /api/v1/substrates/{a}/value"), "");
-    assert_eq!((reply.status, reply.json()["code"].as_str()), (422, Some("dependency_cycle")), "{}", reply.text());
-    let ids: Vec<_> = reply.json()["errors"].as_array().into_iter().flatten().map(|error| error["substrate_id"].clone()).collect();
+    assert_eq!(
+        (reply.status, reply.json()["code"].as_str()),
+        (422, Some("dependency_cycle")),
+        "{}",
+        reply.text()
+    );
+    let ids: Vec<_> = reply.json()["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|error| error["substrate_id"].clone())
+        .collect();
     assert!(ids.contains(&json!(a)) && ids.contains(&json!(b)), "{ids:?}");
-    check(&api, &[(&format!("POST /api/v1/substrates/{a}/invoke"), r#"{"parameters":{"b":1}}"#, 200, json!({"result": 2}))]);
+    check(
+        &api,
+        &[(
+            &format!("POST /api/v1/substrates/{a}/invoke"),
+            r#"{"parameters":{"b":1}}"#,
+            200,
+            json!({"result": 2}),
+        )],
+    );
 }

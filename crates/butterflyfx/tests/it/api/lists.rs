@@ -32,11 +32,17 @@ fn pages() {
     for (index, id) in ids.iter().enumerate().skip(1) {
         relate(&api, if index % 2 == 0 { "SIBLING" } else { "CYCLE" }, &ids[0], id, json!({}));
     }
-    let names = |items: Vec<Value>, member: &str| -> Vec<Value> { items.iter().map(|item| item[member].clone()).collect() };
+    let names = |items: Vec<Value>, member: &str| -> Vec<Value> {
+        items.iter().map(|item| item[member].clone()).collect()
+    };
     for limit in [1, 5, 22, 23, 24, 10_000] {
         let substrates = all_of(&api, &format!("/api/v1/substrates?limit={limit}"), "substrates");
         assert_eq!(json!(names(substrates, "substrate_id")), json!(ids), "limit {limit}");
-        let outgoing = all_of(&api, &format!("/api/v1/relationships/outgoing/{}?limit={limit}&type=SIBLING", ids[0]), "relationships");
+        let outgoing = all_of(
+            &api,
+            &format!("/api/v1/relationships/outgoing/{}?limit={limit}&type=SIBLING", ids[0]),
+            "relationships",
+        );
         let expected: Vec<_> = ids.iter().skip(2).step_by(2).collect();
         assert_eq!(json!(names(outgoing, "target_id")), json!(expected), "limit {limit}");
         let every = all_of(&api, &format!("/api/v1/relationships?limit={limit}"), "relationships");
@@ -61,21 +67,37 @@ fn pages() {
 fn pages_that_are_not_acceptable() {
     let api = Api::new();
     for path in ["/api/v1/substrates", "/api/v1/relationships"] {
-        check(&api, &[
-            (&format!("GET {path}?limit=0"), "", 422, json!({"code": "validation_failed", "errors": [{"parameter": "limit"}]})),
-            (&format!("GET {path}?limit=10001"), "", 422, json!("validation_failed")),
-            (&format!("GET {path}?limit=ten"), "", 422, json!("validation_failed")),
-            (&format!("GET {path}?limit=1&limit=2"), "", 422, json!("validation_failed")),
-            (&format!("GET {path}?offset=1"), "", 422, json!({"errors": [{"parameter": "offset"}]})),
-            (&format!("GET {path}?cursor=%21"), "", 400, json!("invalid_cursor")),
-            (&format!("GET {path}?cursor="), "", 400, json!("invalid_cursor")),
-            (&format!("GET {path}?cursor=AAAA"), "", 400, json!("invalid_cursor")),
-            (&format!("GET {path}?limit=%ff"), "", 422, json!("validation_failed")),
-        ]);
+        check(
+            &api,
+            &[
+                (
+                    &format!("GET {path}?limit=0"),
+                    "",
+                    422,
+                    json!({"code": "validation_failed", "errors": [{"parameter": "limit"}]}),
+                ),
+                (&format!("GET {path}?limit=10001"), "", 422, json!("validation_failed")),
+                (&format!("GET {path}?limit=ten"), "", 422, json!("validation_failed")),
+                (&format!("GET {path}?limit=1&limit=2"), "", 422, json!("validation_failed")),
+                (&format!("GET {path}?offset=1"), "", 422, json!({"errors": [{"parameter": "offset"}]})),
+                (&format!("GET {path}?cursor=%21"), "", 400, json!("invalid_cursor")),
+                (&format!("GET {path}?cursor="), "", 400, json!("invalid_cursor")),
+                (&format!("GET {path}?cursor=AAAA"), "", 400, json!("invalid_cursor")),
+                (&format!("GET {path}?limit=%ff"), "", 422, json!("validation_failed")),
+            ],
+        );
     }
-    check(&api, &[
-        ("POST /api/v1/query/search", r#"{"cursor":"?"}"#, 400, json!("invalid_cursor")),
-        ("POST /api/v1/query/search", r#"{"cursor":"AAAA"}"#, 400, json!("invalid_cursor")),
-        ("POST /api/v1/query/search", r#"{"limit":10001}"#, 422, json!({"errors": [{"pointer": "/limit"}]})),
-    ]);
+    check(
+        &api,
+        &[
+            ("POST /api/v1/query/search", r#"{"cursor":"?"}"#, 400, json!("invalid_cursor")),
+            ("POST /api/v1/query/search", r#"{"cursor":"AAAA"}"#, 400, json!("invalid_cursor")),
+            (
+                "POST /api/v1/query/search",
+                r#"{"limit":10001}"#,
+                422,
+                json!({"errors": [{"pointer": "/limit"}]}),
+            ),
+        ],
+    );
 }

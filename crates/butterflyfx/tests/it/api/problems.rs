@@ -42,9 +42,17 @@ fn each_code_is_shown() {
         ("route_not_found", "GET /nowhere".into(), String::new()),
         ("method_not_allowed", "PUT /api/v1/substrates".into(), String::new()),
         ("substrate_exists", "POST /api/v1/substrates".into(), new("lambda x: 1 / x")),
-        ("identity_in_use", "POST /api/v1/substrates".into(), json!({"expression_type": "constant", "expression_code": "1", "identity": a}).to_string()),
+        (
+            "identity_in_use",
+            "POST /api/v1/substrates".into(),
+            json!({"expression_type": "constant", "expression_code": "1", "identity": a}).to_string(),
+        ),
         ("identity_is_content", format!("PUT /api/v1/substrates/{id}"), new("lambda y: y")),
-        ("relationship_exists", "POST /api/v1/relationships".into(), json!({"rel_type": "dependency", "source_id": b, "target_id": a}).to_string()),
+        (
+            "relationship_exists",
+            "POST /api/v1/relationships".into(),
+            json!({"rel_type": "dependency", "source_id": b, "target_id": a}).to_string(),
+        ),
         ("has_relationships", format!("DELETE /api/v1/substrates/{a}?mode=restrict"), String::new()),
         ("validation_failed", "POST /api/v1/substrates".into(), "{}".into()),
         ("syntax_error", "POST /api/v1/substrates".into(), new("lambda x: x x")),
@@ -83,8 +91,18 @@ fn each_code_is_shown() {
 
 /// Fills the only worker and its queue of one, and asks once more.
 fn overload(mut expect: impl FnMut(&super::Reply)) {
-    let api = Api::with(&[("evaluation-threads", "1"), ("evaluation-queue", "1"), ("steps-max", "100000000"), ("wall-clock-max", "3s")]);
-    let id = create(&api, "lambda", "lambda: sum([i for i in range(90000) for j in range(1000) if i < 0])", json!({}));
+    let api = Api::with(&[
+        ("evaluation-threads", "1"),
+        ("evaluation-queue", "1"),
+        ("steps-max", "100000000"),
+        ("wall-clock-max", "3s"),
+    ]);
+    let id = create(
+        &api,
+        "lambda",
+        "lambda: sum([i for i in range(90000) for j in range(1000) if i < 0])",
+        json!({}),
+    );
     let invoke = format!("POST /api/v1/substrates/{id}/invoke");
     std::thread::scope(|scope| {
         let replies: Vec<_> = (0..4).map(|_| scope.spawn(|| api.send(&invoke, ""))).collect();

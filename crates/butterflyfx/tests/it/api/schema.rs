@@ -15,7 +15,10 @@ pub(crate) fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let fits = |template: &str| {
         let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
         template.len() == path.len()
-            && template.iter().zip(&path).all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
+            && template
+                .iter()
+                .zip(&path)
+                .all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
     };
     // A plain path goes before one with parameters.
     let mut templates: Vec<_> = paths.keys().filter(|template| fits(template)).collect();
@@ -83,7 +86,8 @@ fn validate(schema: &Value, value: &Value, path: &mut String) -> Result<(), Stri
     match schema.get("type") {
         None => {}
         Some(Value::String(name)) if is_of_type(value, name) => {}
-        Some(Value::Array(names)) if names.iter().any(|name| is_of_type(value, name.as_str().unwrap_or(""))) => {}
+        Some(Value::Array(names))
+            if names.iter().any(|name| is_of_type(value, name.as_str().unwrap_or(""))) => {}
         Some(expected) => return Err(format!("is not {expected}")),
     }
     if let Some(values) = schema.get("enum").and_then(Value::as_array)
@@ -93,7 +97,9 @@ fn validate(schema: &Value, value: &Value, path: &mut String) -> Result<(), Stri
     }
     if let Some(number) = value.as_f64() {
         let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-        if bound("minimum").is_some_and(|low| number < low) || bound("maximum").is_some_and(|high| number > high) {
+        if bound("minimum").is_some_and(|low| number < low)
+            || bound("maximum").is_some_and(|high| number > high)
+        {
             return Err(format!("{number} is out of range"));
         }
     }

@@ -11,13 +11,25 @@ fn health_and_metrics() {
     for path in ["/api/v1/health", "/healthz", "/livez", "/readyz", "/livez?probe=1"] {
         check(&api, &[(&format!("GET {path}"), "", 200, json!({"status": "healthy", "version": version}))]);
     }
-    check(&api, &[
-        ("GET /api/v1/metrics", "", 200, json!({"total_substrates": 0, "total_relationships": 0, "version": version})),
-        ("GET /api/v1/metrics?x=1", "", 422, json!("validation_failed")),
-    ]);
-    for (path, accept) in [("/metrics", "*/*"), ("/api/v1/metrics", "application/openmetrics-text; version=1.0.0")] {
+    check(
+        &api,
+        &[
+            (
+                "GET /api/v1/metrics",
+                "",
+                200,
+                json!({"total_substrates": 0, "total_relationships": 0, "version": version}),
+            ),
+            ("GET /api/v1/metrics?x=1", "", 422, json!("validation_failed")),
+        ],
+    );
+    for (path, accept) in
+        [("/metrics", "*/*"), ("/api/v1/metrics", "application/openmetrics-text; version=1.0.0")]
+    {
         let reply = api.send_with(&format!("GET {path}"), &[("accept", accept)], b"");
-        assert!(reply.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+        assert!(
+            reply.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
+        );
         assert!(reply.text().ends_with("# EOF\n"));
     }
 }
