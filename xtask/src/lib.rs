@@ -12,8 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Directories that are not the project's own text.
-const SKIPPED: [&str; 8] =
-    ["target", ".git", "node_modules", ".venv", "corpus", "artifacts", "vendor", "__pycache__"];
+const SKIPPED: [&str; 6] = ["target", "node_modules", "corpus", "artifacts", "vendor", "__pycache__"];
 
 /// One text file of the project.
 #[derive(Debug)]
@@ -41,6 +40,11 @@ pub fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// What tools keep for themselves begins with a dot.
+fn is_skipped(name: &str) -> bool {
+    SKIPPED.contains(&name) || (name.starts_with('.') && name != ".ci")
+}
+
 /// Every text file below the top, by path.
 pub fn files() -> Vec<TextFile> {
     let top = top();
@@ -53,11 +57,11 @@ pub fn files() -> Vec<TextFile> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
-                if !SKIPPED.contains(&name.as_str()) {
+                if !is_skipped(&name) {
                     waiting.push(path);
                 }
             } else if kind.is_file()
-                && !SKIPPED.contains(&name.as_str())
+                && name != ".git"
                 && let Ok(text) = fs::read_to_string(&path)
                 && let Ok(below) = path.strip_prefix(&top)
             {
