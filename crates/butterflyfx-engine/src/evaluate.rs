@@ -32,7 +32,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Formulas that a thread keeps at hand.
-const CACHED_FORMULAS: usize = 1024;
+const CACHED_FORMULAS: usize = 4096;
 
 /// Entries in the answer to `explain`: inputs that many formulas share appear many times in it.
 const EXPLAINED_MAX: u64 = 10_000;
@@ -67,23 +67,27 @@ impl Worker {
         }
     }
 
-    /// The formula of a substrate, from at hand if it is.
-    fn formula(&mut self, state: &State, slot: u32) -> Result<&Formula> {
+    /// The formula of a substrate, from at hand if it is. [`Worker::keep`] puts it back: lending
+    /// it out whole saves counting its shared parts up and down.
+    fn formula(&mut self, state: &State, slot: u32) -> Result<Cached> {
         if self.formulas.is_empty() {
             self.formulas.resize_with(CACHED_FORMULAS, || None);
         }
         let sequence = state.substrates.sequences.of(slot);
         let version = state.substrates.record(slot).version;
-        let place = &mut self.formulas[sequence as usize % CACHED_FORMULAS];
-        let is_current =
-            place.as_ref().is_some_and(|cached| cached.sequence == sequence && cached.version == version);
-        if !is_current {
-            let formula = state.substrates.formula(slot);
-            *place = formula.map(|formula| Cached { sequence, version, formula });
+        match self.formulas[sequence as usize % CACHED_FORMULAS].take() {
+            Some(cached) if cached.sequence == sequence && cached.version == version => Ok(cached),
+            _ => match state.substrates.formula(slot) {
+                Some(formula) => Ok(Cached { sequence, version, formula }),
+                // A living substrate has a template.
+                None => Err(EngineError::SubstrateNotFound(state.substrates.id(slot))),
+            },
         }
-        // A living substrate has a template.
-        let id = state.substrates.id(slot);
-        place.as_ref().map(|cached| &cached.formula).ok_or(EngineError::SubstrateNotFound(id))
+    }
+
+    fn keep(&mut self, cached: Cached) {
+        let place = cached.sequence as usize % CACHED_FORMULAS;
+        self.formulas[place] = Some(cached);
     }
 }
 
@@ -157,12 +161,13 @@ impl Engine {
             let state = self.state.read();
             let slot = state.substrates.require(id)?;
             if !state.substrates.is_bound(slot) {
-                let formula = worker.formula(&state, slot)?.clone();
+                let cached = worker.formula(&state, slot)?;
                 drop(state);
                 worker.vm.meter.reset();
-                let value = formula
-                    .evaluate(&mut worker.vm, parameters)
-                    .map_err(|raise| self.stopped(id, &formula, raise))?;
+                let result = cached.formula.evaluate(&mut worker.vm, parameters);
+                let result = result.map_err(|raise| self.stopped(id, &cached.formula, raise));
+                worker.keep(cached);
+                let value = result?;
                 let cost = worker.vm.meter.cost();
                 return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new) });
             }
@@ -288,7 +293,9 @@ fn add_node(
         let meter = &mut worker.vm.meter;
         meter.steps(1).and_then(|()| meter.bytes(INPUT_BYTES)).map_err(refuse)?;
     }
-    let formula = worker.formula(state, slot)?.clone();
+    let cached = worker.formula(state, slot)?;
+    let formula = cached.formula.clone();
+    worker.keep(cached);
     let kind = state.substrates.kind(slot);
     let first = plan.inputs.len();
     let mut work = 1;

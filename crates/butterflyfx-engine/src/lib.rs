@@ -15,6 +15,7 @@ pub mod model;
 mod path;
 mod read;
 mod search;
+mod slot_set;
 mod state;
 mod stats;
 #[cfg(test)]

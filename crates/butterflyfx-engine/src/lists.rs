@@ -69,9 +69,10 @@ impl Engine {
                     first = last + 1;
                     state.pay(work)?;
                 }
-                return Ok((collector.page(), total));
+                return Ok((collector.page(state), total));
             }
             let total = u64::from(state.degree(slot, incoming));
+            collector.items.reserve(collector.limit.min(state.entries(slot, incoming).len()));
             let mut first = collector.first;
             'all: loop {
                 let chunk = state.chunk(slot, incoming, first);
@@ -85,7 +86,7 @@ impl Engine {
                 first = last + 1;
                 state.pay(work)?;
             }
-            Ok((collector.page(), total))
+            Ok((collector.page(state), total))
         })
     }
 
@@ -102,7 +103,7 @@ impl Engine {
             let mut slots = [None; 2];
             for (at, &(id, incoming)) in ends.iter().enumerate() {
                 if let Some(id) = id {
-                    let Some(slot) = state.substrates.find(id) else { return Ok(collector.page()) };
+                    let Some(slot) = state.substrates.find(id) else { return Ok(collector.page(state)) };
                     slots[at] = Some((slot, incoming));
                 }
             }
@@ -116,7 +117,7 @@ impl Engine {
             };
             let Some((slot, incoming)) = shortest else {
                 scan_relationships(state, &mut collector, matches)?;
-                return Ok(collector.page());
+                return Ok(collector.page(state));
             };
             let mut first = collector.first;
             'all: loop {
@@ -131,7 +132,7 @@ impl Engine {
                 first = last + 1;
                 state.pay(work)?;
             }
-            Ok(collector.page())
+            Ok(collector.page(state))
         })
     }
 }
@@ -167,7 +168,7 @@ struct Collector {
     limit: usize,
     /// The first slot that belongs to the page.
     first: u32,
-    last_sequence: u64,
+    last: u32,
     has_more: bool,
 }
 
@@ -177,7 +178,7 @@ impl Collector {
             items: Vec::new(),
             limit: page.limit.max(1),
             first: after.map_or(0, |sequence| state.relationships.sequences.first_after(sequence)),
-            last_sequence: 0,
+            last: 0,
             has_more: false,
         }
     }
@@ -190,12 +191,13 @@ impl Collector {
             return false;
         }
         self.items.push(state.relationship(slot));
-        self.last_sequence = state.relationships.sequences.of(slot);
+        self.last = slot;
         true
     }
 
-    fn page(self) -> Page<Relationship> {
-        let next = self.has_more.then(|| by_creation(CursorKind::Relationships, self.last_sequence));
+    fn page(self, state: &Slices<'_>) -> Page<Relationship> {
+        let sequence = || state.relationships.sequences.of(self.last);
+        let next = self.has_more.then(|| by_creation(CursorKind::Relationships, sequence()));
         Page { items: self.items, next }
     }
 }

@@ -25,12 +25,15 @@ use butterflyfx_formula::document::Document;
 use index::Index;
 use key::Key;
 use metadata::Keys;
-use relationships::{Binding, Edge, NewEdge, Relationships};
+use relationships::{Binding, Edge, Kind, NewEdge, Relationships};
 use std::collections::BTreeMap;
 use substrates::{Prepared, Substrates};
 
-/// Slots of either kind; `u32::MAX` marks none.
-pub(crate) const SLOTS_MAX: u32 = u32::MAX - 1;
+/// Slots of substrates: 28 bits, and `2^28 - 1` is one too many.
+pub(crate) const SUBSTRATES_MAX: u32 = (1 << 28) - 1;
+
+/// Slots of relationships; `u32::MAX` marks none.
+pub(crate) const RELATIONSHIPS_MAX: u32 = u32::MAX - 1;
 
 /// Fewer dead slots are not worth a compaction.
 pub(crate) const COMPACTION_SLOTS_MIN: u32 = if cfg!(test) { 8 } else { 1024 };
@@ -64,6 +67,7 @@ impl State {
         self.substrates.substrate(slot, &self.keys)
     }
 
+    #[inline]
     pub(crate) fn relationship(&self, slot: u32) -> Relationship {
         self.relationships.relationship(slot, &self.keys, |slot| self.substrates.id(slot))
     }
@@ -93,8 +97,8 @@ impl State {
         // What stands in both lists: bidirectional ones and self-relationships.
         let incoming_is_shorter = self.degree(slot, true) < self.degree(slot, false);
         let twice = self.entries(slot, incoming_is_shorter).iter().filter(|&&one| {
-            let (edge, kind) = (self.relationships.edge(one), self.relationships.kind(one));
-            kind.is_alive() && (kind.is_bidirectional() || edge.source == edge.target)
+            let edge = self.relationships.edge(one);
+            edge.kind.is_alive() && (edge.kind.is_bidirectional() || edge.source == edge.target)
         });
         both - twice.count() as u64
     }
@@ -164,16 +168,11 @@ impl State {
     ) -> u32 {
         let (source, target) = ends;
         let binds = binding.is_some();
-        let edge = Edge { id: id.0, created_at: now.0, source, target };
-        let parts = NewEdge {
-            rel_type: new.rel_type,
-            bidirectional: new.bidirectional,
-            constraints: &new.constraints,
-            lineage: &new.lineage,
-            binding,
-        };
+        let kind = Kind::new(new.rel_type, new.bidirectional);
+        let edge = Edge { kind, id: id.0, created_at: now.0, source, target };
+        let parts = NewEdge { constraints: &new.constraints, lineage: &new.lineage, binding };
         let slot = self.relationships.push(edge, &parts, &mut self.keys);
-        for (end, incoming) in listed_at(edge, new.bidirectional) {
+        for (end, incoming) in listed_at(edge) {
             self.change_list(end, incoming, |adjacency, list| adjacency.push(list, slot));
         }
         if binds {
@@ -185,9 +184,8 @@ impl State {
     /// Deletes a relationship.
     pub(crate) fn remove_relationship(&mut self, slot: u32) {
         let edge = self.relationships.edge(slot);
-        let bidirectional = self.relationships.kind(slot).is_bidirectional();
         self.relationships.remove(slot);
-        for (end, incoming) in listed_at(edge, bidirectional) {
+        for (end, incoming) in listed_at(edge) {
             let mut list = self.list(end, incoming);
             self.relationships.unlist(&mut list, slot);
             self.set_list(end, incoming, list);
@@ -198,7 +196,7 @@ impl State {
     }
 
     /// Renumbers slots when over half of them are dead. The order of creation stays. This is the
-    /// one change whose time grows with the state: about 0.2 s for a million substrates with five
+    /// one pause that grows with the state: up to a second for a million substrates with five
     /// million relationships, once in as many deletes.
     pub(crate) fn compact_if_worth_it(&mut self) {
         if self.relationships.wants_compaction() {
@@ -290,8 +288,8 @@ impl State {
 }
 
 /// The lists that a relationship stands in: whose, and whether the incoming one.
-fn listed_at(edge: Edge, bidirectional: bool) -> impl Iterator<Item = (u32, bool)> {
-    let mirrored = bidirectional && edge.source != edge.target;
+fn listed_at(edge: Edge) -> impl Iterator<Item = (u32, bool)> {
+    let mirrored = edge.kind.is_bidirectional() && edge.source != edge.target;
     let own = [(edge.source, false), (edge.target, true)];
     own.into_iter().chain([(edge.target, false), (edge.source, true)].into_iter().filter(move |_| mirrored))
 }

@@ -3,13 +3,14 @@
 use crate::engine::{Engine, Result};
 use crate::model::{Reached, Traversal, Traverse};
 use crate::read::{Slices, Stop, read};
+use crate::slot_set::SlotSet;
 use crate::state::sides;
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 /// Relationships in one answer, about half a gigabyte of them; beyond, it is truncated too.
 const EDGES_MAX: usize = 4_000_000;
+
+/// Ways into a level that are kept before those to the same node are thinned out.
+const WAYS_MAX: usize = if cfg!(test) { 4 } else { 8_000_000 };
 
 /// No relationship.
 const NONE: u32 = u32::MAX;
@@ -25,54 +26,41 @@ struct Found {
 impl Engine {
     pub(crate) fn walk(&self, traverse: &Traverse) -> Result<Traversal> {
         read(&self.state, |state| {
-            let (nodes, places, truncated) = reach(state, traverse)?;
-            let (edges, edges_cut) = edges_among(state, traverse, &nodes, &places)?;
+            let (nodes, reached, truncated) = reach(state, traverse)?;
+            let (edges, edges_cut) = edges_among(state, traverse, &nodes, &reached)?;
             answer(state, traverse, &nodes, &edges, truncated || edges_cut)
         })
     }
 }
 
-/// Slots on the way, and where each stands among the nodes.
-type Places = HashMap<u32, u32, RandomState>;
-
 /// Finds the nodes, by depth and then by creation; and whether the limit bit.
 fn reach(
     state: &mut Slices<'_>,
     traverse: &Traverse,
-) -> std::result::Result<(Vec<Found>, Places, bool), Stop> {
+) -> std::result::Result<(Vec<Found>, SlotSet, bool), Stop> {
     let start = state.substrates.require(traverse.start)?;
     let limit = traverse.limit.max(1);
-    let mut places = Places::default();
+    let mut reached = SlotSet::default();
     let mut nodes = vec![Found { slot: start, via: NONE, depth: 0 }];
-    places.insert(start, 0);
+    reached.insert(start);
     let mut level_start = 0;
     let mut depth = 0;
+    // Every way into the next level: slot and relationship.
+    let mut ways: Vec<(u32, u32)> = Vec::new();
+    let mut ways_max = WAYS_MAX;
     while depth < traverse.depth_max && level_start < nodes.len() {
         depth += 1;
-        let level_end = nodes.len();
-        for at in level_start..level_end {
-            let slot = nodes[at].slot;
+        for node in &nodes[level_start..] {
             for &incoming in sides(traverse.direction) {
                 let mut first = 0;
                 loop {
-                    let chunk = state.chunk(slot, incoming, first);
+                    let chunk = state.chunk(node.slot, incoming, first);
                     let Some(&last) = chunk.last() else { break };
                     for &one in chunk {
-                        if !state.relationships.kind(one).is_among(traverse.types) {
-                            continue;
-                        }
-                        let other = state.other_end(one, slot);
-                        match places.entry(other) {
-                            Entry::Vacant(vacant) => {
-                                vacant.insert(nodes.len() as u32);
-                                nodes.push(Found { slot: other, via: one, depth });
-                            }
-                            Entry::Occupied(place) => {
-                                // Of several ways into this level the oldest counts.
-                                let place = *place.get() as usize;
-                                if place >= level_end && one < nodes[place].via {
-                                    nodes[place].via = one;
-                                }
+                        if state.relationships.kind(one).is_among(traverse.types) {
+                            let other = state.other_end(one, node.slot);
+                            if !reached.contains(other) {
+                                ways.push((other, one));
                             }
                         }
                     }
@@ -82,19 +70,30 @@ fn reach(
                 }
             }
             state.pay(1)?;
-        }
-        // Slots ascend with creation. Places of this level are out of date from here on, but still
-        // below the next level's, which is all that is asked of them.
-        nodes[level_end..].sort_unstable_by_key(|found| found.slot);
-        if nodes.len() > limit {
-            for cut in nodes.drain(limit..) {
-                places.remove(&cut.slot);
+            if ways.len() > ways_max {
+                oldest_ways(&mut ways);
+                ways_max = WAYS_MAX.max(ways.len() * 2);
             }
-            return Ok((nodes, places, true));
         }
-        level_start = level_end;
+        oldest_ways(&mut ways);
+        level_start = nodes.len();
+        let is_cut = ways.len() > limit - nodes.len();
+        for (slot, via) in ways.drain(..).take(limit - level_start) {
+            reached.insert(slot);
+            nodes.push(Found { slot, via, depth });
+        }
+        if is_cut {
+            return Ok((nodes, reached, true));
+        }
     }
-    Ok((nodes, places, false))
+    Ok((nodes, reached, false))
+}
+
+/// Each slot once, by creation, with the oldest relationship that leads to it: slots ascend with
+/// creation.
+fn oldest_ways(ways: &mut Vec<(u32, u32)>) {
+    ways.sort_unstable();
+    ways.dedup_by_key(|&mut (slot, _)| slot);
 }
 
 /// All relationships of the asked types among the nodes, oldest first.
@@ -102,7 +101,7 @@ fn edges_among(
     state: &mut Slices<'_>,
     traverse: &Traverse,
     nodes: &[Found],
-    places: &Places,
+    reached: &SlotSet,
 ) -> std::result::Result<(Vec<u32>, bool), Stop> {
     let mut edges = Vec::new();
     for node in nodes {
@@ -115,7 +114,7 @@ fn edges_among(
                 // A bidirectional one stands in this list at both ends; its source's counts.
                 if edge.source == node.slot
                     && state.relationships.kind(one).is_among(traverse.types)
-                    && places.contains_key(&edge.target)
+                    && reached.contains(edge.target)
                 {
                     if edges.len() >= EDGES_MAX {
                         edges.sort_unstable();
@@ -142,7 +141,11 @@ fn answer(
     edges: &[u32],
     truncated: bool,
 ) -> std::result::Result<Traversal, Stop> {
-    let mut traversal = Traversal { nodes: Vec::with_capacity(nodes.len()), edges: Vec::new(), truncated };
+    let mut traversal = Traversal {
+        nodes: Vec::with_capacity(nodes.len()),
+        edges: Vec::with_capacity(edges.len()),
+        truncated,
+    };
     for found in nodes {
         if state.substrates.is_alive(found.slot) {
             traversal.nodes.push(Reached {

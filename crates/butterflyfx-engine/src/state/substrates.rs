@@ -11,7 +11,7 @@ use crate::state::identities::Identities;
 use crate::state::metadata::{self, Keys};
 use crate::state::sequences::Sequences;
 use crate::state::templates::TemplateTable;
-use crate::state::{SLOTS_MAX, constants};
+use crate::state::{SUBSTRATES_MAX, constants};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::{ExpressionType, Formula};
 use butterflyfx_formula::value::Value;
@@ -224,8 +224,8 @@ impl Substrates {
 
     /// Room for `more` substrates, or a refusal.
     pub(crate) fn check_room(&self, more: usize) -> Result<(), EngineError> {
-        if more > (SLOTS_MAX - self.slots()) as usize {
-            return Err(EngineError::Full(format!("the engine holds at most {SLOTS_MAX} substrates")));
+        if more > (SUBSTRATES_MAX - self.slots()) as usize {
+            return Err(EngineError::Full(format!("the engine holds at most {SUBSTRATES_MAX} substrates")));
         }
         Ok(())
     }
