@@ -212,7 +212,9 @@ fn push_finite(meter: &mut Meter, x: f64, kind: char, spec: &Spec, text: &mut St
     // digits that a float has.
     let cuts_zeros = matches!(kind, 'g' | NO_KIND) && !spec.alternate;
     let exact = precision.min(FRACTION_DIGITS_MAX);
-    meter.steps(exact as u64 / 4 + x.log2().max(0.0) as u64 / 16)?;
+    // Exact digits are slow to make: about a step each, those before the point included.
+    let whole = if matches!(kind, 'f' | '%') { x.log2().max(0.0) as u64 / 2 } else { 0 };
+    meter.steps(exact as u64 + whole)?;
     let missing = if cuts_zeros { 0 } else { precision - exact };
     reserve(meter, text, exact.saturating_add(missing))?;
     match kind {

@@ -243,7 +243,8 @@ pub fn pow_modulo(meter: &mut Meter, base: &Value, exponent: &Value, modulus: &V
             .ok_or_else(|| Raise::value_error("base is not invertible for the given modulus"))?;
     }
     // A square, a product and two reductions for each bit of the exponent.
-    let products = words.saturating_add(words.saturating_mul(words) / PRODUCTS_PER_STEP);
+    let products =
+        words.saturating_add(1).saturating_add(words.saturating_mul(words) / (PRODUCTS_PER_STEP / 2));
     meter.steps(b.bits().saturating_mul(products))?;
     let mut power = base.modpow(&BigInt::from(b.magnitude().clone()), &size);
     if m.is_negative() && !power.is_zero() {

@@ -24,7 +24,7 @@ pub fn parse_int(meter: &mut Meter, text: &str, base: u32) -> Result<Value> {
     if base != 0 && !(2..=36).contains(&base) {
         return Err(Raise::value_error("int() base must be >= 2 and <= 36, or 0"));
     }
-    meter.copy(text.len().saturating_mul(2))?;
+    pay_scan(meter, text)?;
     let Some(literal) = Literal::scan(to_ascii(text).as_bytes(), base) else {
         let shown = format::repr_text_start(text, REPR_SHOWN_MAX);
         return Err(Raise::value_error(format!("invalid literal for int() with base {base}: {shown}")));
@@ -92,6 +92,13 @@ fn trim(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
+/// Pays for [`to_ascii`] and a scan of what it gives. Tables are asked about characters that are
+/// not ASCII.
+fn pay_scan(meter: &mut Meter, text: &str) -> Result<()> {
+    meter.copy(text.len().saturating_mul(2))?;
+    meter.steps(if text.is_ascii() { 0 } else { text.len() as u64 / 2 })
+}
+
 /// The text with other scripts' digits and blanks as ASCII; what is neither becomes `?`, which no
 /// number has.
 fn to_ascii(text: &str) -> Cow<'_, str> {
@@ -115,9 +122,16 @@ pub(crate) fn decimal_digit(c: char) -> Option<u32> {
     if !is_digit(c) {
         return None;
     }
-    // Decimal digits stand in runs of ten, from 0 to 9; some runs touch.
-    let before = (0..u32::from(c)).rev().take_while(|&code| char::from_u32(code).is_some_and(is_digit));
-    Some(before.count() as u32 % 10)
+    /// Bold, double-struck and other digits of mathematics: five runs that touch.
+    const MATHEMATICAL_DIGITS: std::ops::RangeInclusive<u32> = 0x1d7ce..=0x1d7ff;
+    let code = u32::from(c);
+    if MATHEMATICAL_DIGITS.contains(&code) {
+        return Some((code - MATHEMATICAL_DIGITS.start()) % 10);
+    }
+    // All other runs go from 0 to 9, or from 6 to 15, in a row of sixteen.
+    let column = code % 16;
+    let row_starts_with_digit = char::from_u32(code - column).is_some_and(is_digit);
+    if row_starts_with_digit { Some(column) } else { column.checked_sub(6) }
 }
 
 /// `float(text)`.
@@ -127,7 +141,7 @@ pub fn parse_float(meter: &mut Meter, text: &str) -> Result<f64> {
     if let Ok(x) = text.parse() {
         return Ok(x);
     }
-    meter.copy(text.len().saturating_mul(2))?;
+    pay_scan(meter, text)?;
     let ascii = to_ascii(text);
     let body = trim(ascii.as_bytes());
     let without = without_underscores(body);
