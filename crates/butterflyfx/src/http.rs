@@ -85,9 +85,14 @@ impl Service {
     async fn answer_once(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         let routes = self.routes.clone();
-        let body_max = self.api.app.config.http.body_max;
-        let answered =
-            self.api.idempotency.answer(request, body_max, move |request| route(routes, request)).await;
+        let settings = &self.api.app.config.http;
+        let answered = self
+            .api
+            .idempotency
+            .answer(request, settings.body_max, settings.batch_body_max, move |request| {
+                route(routes, request)
+            })
+            .await;
         answered.unwrap_or_else(|problem| problem.response(Some(&path)))
     }
 }

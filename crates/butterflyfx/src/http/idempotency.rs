@@ -155,10 +155,13 @@ impl Idempotency {
     }
 
     /// Answers a POST that has the header: from what is kept, or by asking `inner` once.
+    ///
+    /// `body_max` bounds a body that is held, `stream_max` one that is read as it comes.
     pub(super) async fn answer<F>(
         self: &Arc<Self>,
         request: Request,
         body_max: u64,
+        stream_max: u64,
         inner: impl FnOnce(Request) -> F + Send + 'static,
     ) -> Outcome<Response>
     where
@@ -170,7 +173,8 @@ impl Idempotency {
         let hasher = begin(request.uri(), request.headers());
         match known {
             Known::Done(hash, kept) => {
-                let sent = hash_all(hasher, request.into_body()).await?;
+                let bytes_max = if is_ndjson(request.headers()) { stream_max } else { body_max };
+                let sent = hash_all(hasher, request.into_body(), bytes_max).await?;
                 if sent != hash {
                     return Err(Problem::new(
                         Code::IdempotencyKeyReused,
@@ -240,9 +244,14 @@ fn begin(uri: &Uri, headers: &HeaderMap) -> blake3::Hasher {
     hasher
 }
 
-async fn hash_all(mut hasher: blake3::Hasher, mut body: Body) -> Outcome<RequestHash> {
+async fn hash_all(mut hasher: blake3::Hasher, mut body: Body, bytes_max: u64) -> Outcome<RequestHash> {
+    let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| super::wire::broken_body(&error))?.into_data() {
+            bytes += data.len() as u64;
+            if bytes > bytes_max {
+                return Err(Problem::body_too_large("the body", bytes_max));
+            }
             hasher.update(&data);
         }
     }

@@ -11,7 +11,7 @@ use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::{
     ContactBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr,
-    ResponseBuilder,
+    ResponseBuilder, tag::TagBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 /// The routes with their descriptions.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info()).build())
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info()).tags(Some(tags())).build())
         .routes(routes!(substrates::create, substrates::list))
         .routes(routes!(batch::create_substrates))
         .routes(routes!(invoke::invoke_many))
@@ -237,6 +237,20 @@ fn refusals(operation_id: &str) -> &'static [Code] {
 /// What any operation may refuse with.
 const COMMON: &[Code] = &[Code::Internal];
 
+fn tags() -> Vec<utoipa::openapi::Tag> {
+    [
+        ("substrates", "Formulas with an identity: create, read, replace, change, delete."),
+        ("evaluation", "Invoke formulas: one, many, over rows, or with what flows along relationships."),
+        ("relationships", "Typed links between substrates; those with a `parameter` feed formulas."),
+        ("query", "Search by fields and metadata, walk the graph, find paths, count."),
+        ("indexes", "Indexes over metadata keys, which make searches fast."),
+        ("system", "Health, metrics, and what the server says about itself."),
+    ]
+    .into_iter()
+    .map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build())
+    .collect()
+}
+
 fn info() -> utoipa::openapi::Info {
     InfoBuilder::new()
         .title("ButterflyFx")
@@ -316,7 +330,7 @@ fn idempotency_key() -> utoipa::openapi::path::Parameter {
         .required(utoipa::openapi::Required::False)
         .description(Some(
             "A text of your choice. The same request with the same key within 24 hours is done once and answered \
-             again, with `Idempotency-Replayed: true`.",
+             again, with `Idempotency-Replayed: true`. Answers over 8 MiB and failures of the server are not kept.",
         ))
         .schema(Some(text))
         .build()

@@ -510,11 +510,11 @@ impl From<EngineError> for Box<Problem> {
             EngineError::NoPath => {
                 Problem::new(Code::NoPath, "no chain of such relationships connects the two")
             }
-            EngineError::ScanTooLarge(key, looked_at) => Problem::limit(
+            EngineError::ScanTooLarge(key, count) => Problem::limit(
                 "scan",
                 format!(
-                    "the search looked at {looked_at} substrates without an end; declare an index: PUT \
-                     /api/v1/indexes/{}",
+                    "the search would have to look at {count} substrates; narrow its filter, or declare an \
+                     index over the metadata key that it sorts or filters by (PUT /api/v1/indexes/{})",
                     clip(&key, 100)
                 ),
             )
