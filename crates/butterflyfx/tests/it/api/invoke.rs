@@ -104,7 +104,8 @@ fn numbers_are_exact() {
 
 #[test]
 fn limits_of_evaluation() {
-    let api = Api::new();
+    // A slow machine must not meet the clock before the limits.
+    let api = Api::with(&[("wall-clock-max", "60s")]);
     let run = |code: &str, body: &str, expected: Value| {
         let id = create(&api, "lambda", code, json!({}));
         check(&api, &[(&format!("POST /api/v1/substrates/{id}/invoke"), body, 422, expected)]);
