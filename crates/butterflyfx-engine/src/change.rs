@@ -10,6 +10,7 @@ use crate::state::relationships::Binding;
 use crate::state::substrates::Prepared;
 use crate::state::{State, binding_of, is_met};
 use butterflyfx_formula::document::Document;
+use butterflyfx_formula::formula::Formula;
 use hashbrown::HashMap;
 use parking_lot::RwLockWriteGuard;
 
@@ -40,6 +41,19 @@ impl Engine {
         let formula = self.check(kind, &code)?;
         let id = identity.unwrap_or_else(|| SubstrateId::of_formula(kind, &code));
         Ok(Prepared { id, kind, code, formula, metadata })
+    }
+
+    pub(crate) fn create_checked(
+        &self,
+        now: Timestamp,
+        new: NewSubstrate,
+        formula: Formula,
+    ) -> Result<Created<Substrate>> {
+        let NewSubstrate { identity, expression_type: kind, expression_code: code, metadata } = new;
+        require_object(&metadata)?;
+        let id = identity.unwrap_or_else(|| SubstrateId::of_formula(kind, &code));
+        let prepared = Prepared { id, kind, code, formula, metadata };
+        create(&mut self.state.write(), now, prepared, OnConflict::Refuse)
     }
 
     pub(crate) fn create_one(

@@ -59,6 +59,17 @@ impl Engine {
         self.create_one(now, new, on_conflict)
     }
 
+    /// Creates a substrate from a formula that [`Engine::check`] of this engine has given for the
+    /// same text; the text is not read again.
+    pub fn create_checked_substrate(
+        &self,
+        now: Timestamp,
+        new: NewSubstrate,
+        formula: Formula,
+    ) -> Result<Created<Substrate>> {
+        self.create_checked(now, new, formula)
+    }
+
     /// Creates many in order; earlier ones are visible to later ones. Atomic: all, or none and
     /// `EngineError::Batch`. Takes the write lock in slices unless atomic.
     pub fn create_substrates(

@@ -94,7 +94,10 @@ where
         return Err(OffloadFailure::Overloaded);
     }
     // The sender is dropped without an answer only when the work unwound.
-    answered.await.map_err(|_| OffloadFailure::Panicked)
+    answered.await.map_err(|_| {
+        app.metrics.panicked();
+        OffloadFailure::Panicked
+    })
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -202,5 +205,76 @@ impl Queue {
                 state.idle -= 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::sync::mpsc;
+
+    fn app(threads: u64, queue: usize) -> Arc<App> {
+        App::new(Config { evaluation_threads: threads, evaluation_queue: queue, ..Config::default() })
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("runtime").block_on(work)
+    }
+
+    #[test]
+    fn a_panic_is_caught_and_the_thread_lives() {
+        let app = app(1, 8);
+        block_on(async {
+            for _ in 0..3 {
+                let failed = offload(&app, |_| -> u8 { panic!("on purpose") }).await;
+                assert_eq!(failed, Err(OffloadFailure::Panicked));
+                assert_eq!(offload(&app, |_| 7).await, Ok(7));
+            }
+        });
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once() {
+        let app = app(1, 1);
+        let (go, gate) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        block_on(async {
+            let busy = offload(&app, move |_| {
+                begun.send(()).expect("the test waits");
+                gate.recv().is_ok()
+            });
+            let mut busy = std::pin::pin!(busy);
+            // Polled once, it is with the worker.
+            assert!(futures_util::poll!(busy.as_mut()).is_pending());
+            begins.recv().expect("the worker begins");
+            let mut waiting = std::pin::pin!(offload(&app, |_| 1));
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+            assert_eq!(offload(&app, |_| 2).await, Err(OffloadFailure::Overloaded));
+            go.send(()).expect("the worker waits");
+            assert_eq!(busy.await, Ok(true));
+            assert_eq!(waiting.await, Ok(1));
+            assert_eq!(offload(&app, |_| 3).await, Ok(3));
+        });
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_is_not_begun() {
+        let app = app(1, 8);
+        let (go, gate) = mpsc::channel::<()>();
+        let (done, seen) = mpsc::channel();
+        block_on(async {
+            let mut busy = std::pin::pin!(offload(&app, move |_| gate.recv().is_ok()));
+            assert!(futures_util::poll!(busy.as_mut()).is_pending());
+            {
+                let abandoned = offload(&app, move |_| done.send(()));
+                let mut abandoned = std::pin::pin!(abandoned);
+                assert!(futures_util::poll!(abandoned.as_mut()).is_pending());
+            }
+            go.send(()).expect("the worker waits");
+            assert_eq!(busy.await, Ok(true));
+            assert_eq!(offload(&app, |_| 1).await, Ok(1));
+        });
+        assert!(seen.try_recv().is_err());
     }
 }

@@ -3,8 +3,9 @@
 //! Timers cost more than clocks: nothing here touches a timer. Events move a deadline, which the
 //! driver compares with the one timer it has armed.
 
-use std::sync::LazyLock;
+use crate::app::App;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// What deadlines are measured from.
@@ -15,7 +16,8 @@ pub(crate) fn now_ms() -> u64 {
     to_ms(Instant::now())
 }
 
-fn to_ms(at: Instant) -> u64 {
+/// A moment as [`now_ms`] would have called it.
+pub(crate) fn to_ms(at: Instant) -> u64 {
     let millis = at.saturating_duration_since(*BASE).as_millis();
     u64::try_from(millis).unwrap_or(u64::MAX).saturating_add(1)
 }
@@ -33,6 +35,9 @@ pub(crate) fn ms_of(duration: Duration) -> u64 {
 /// The shared state of one connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
+    app: Arc<App>,
+    /// How long the connection may be quiet between requests.
+    idle_ms: u64,
     /// When the connection has been quiet for too long, unless requests are in flight.
     deadline_ms: AtomicU64,
     /// Requests that went to a handler so far.
@@ -50,9 +55,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// A connection that must say something by `deadline_ms`.
-    pub(crate) fn new(deadline_ms: u64) -> Activity {
+    /// A new connection, which must say something soon.
+    pub(crate) fn new(app: Arc<App>) -> Activity {
+        let settings = &app.config.http;
+        let deadline_ms = now_ms().saturating_add(ms_of(settings.first_byte_timeout));
         Activity {
+            idle_ms: ms_of(settings.idle_timeout),
+            app,
             deadline_ms: AtomicU64::new(deadline_ms),
             begun: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
@@ -96,6 +105,7 @@ impl Activity {
 
     /// A request goes to its handler. Gives back its number, from 1.
     pub(crate) fn request_began(&self) -> u64 {
+        self.app.metrics.request_began();
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -105,11 +115,12 @@ impl Activity {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// An answer is finished or given up; the connection may be quiet until `idle_deadline_ms`.
-    pub(crate) fn request_ended(&self, idle_deadline_ms: u64) {
+    /// An answer was finished or given up at this moment.
+    pub(crate) fn request_ended(&self, at_ms: u64) {
+        self.app.metrics.request_ended();
         // A pipelined head that has begun keeps its own deadline.
         if !self.is_in_head() {
-            self.deadline_ms.store(idle_deadline_ms, Ordering::Relaxed);
+            self.deadline_ms.store(at_ms.saturating_add(self.idle_ms), Ordering::Relaxed);
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,6 +1,6 @@
 //! Bodies: a request's, which must arrive in time, and an answer's, whose end ends the request.
 
-use super::activity::{Activity, ms_of, now_ms};
+use super::activity::{Activity, now_ms, to_ms};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -129,36 +129,43 @@ impl Body for RequestBody {
 /// Counts a request as in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub(crate) app: Arc<crate::app::App>,
-    pub(crate) activity: Arc<Activity>,
-    pub(crate) idle_timeout: Duration,
+    activity: Arc<Activity>,
+    /// When the answer was there, if all of it was there at once; else the end is looked at.
+    ended: Option<Instant>,
 }
 
 impl InFlight {
     /// A request goes to its handler. Gives back its number on the connection, too.
-    pub(crate) fn begin(
-        app: &Arc<crate::app::App>,
-        activity: &Arc<Activity>,
-        idle_timeout: Duration,
-    ) -> (InFlight, u64) {
-        app.metrics.request_began();
+    pub(crate) fn begin(activity: Arc<Activity>) -> (InFlight, u64) {
         let number = activity.request_began();
-        (InFlight { app: Arc::clone(app), activity: Arc::clone(activity), idle_timeout }, number)
+        (InFlight { activity, ended: None }, number)
+    }
+
+    /// The connection's activity.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.app.metrics.request_ended();
-        self.activity.request_ended(now_ms().saturating_add(ms_of(self.idle_timeout)));
+        self.activity.request_ended(self.ended.map_or_else(now_ms, to_ms));
     }
 }
 
 /// An answer's body. The request is in flight until hyper drops it.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
-    pub(crate) body: axum::body::Body,
-    pub(crate) _in_flight: InFlight,
+    body: axum::body::Body,
+    _in_flight: InFlight,
+}
+
+impl AnswerBody {
+    /// The body of an answer whose head was there at `now`.
+    pub(crate) fn new(body: axum::body::Body, mut in_flight: InFlight, now: Instant) -> AnswerBody {
+        in_flight.ended = body.size_hint().exact().map(|_| now);
+        AnswerBody { body, _in_flight: in_flight }
+    }
 }
 
 impl Body for AnswerBody {

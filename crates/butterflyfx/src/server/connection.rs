@@ -76,12 +76,13 @@ pub(crate) async fn serve<A: Answers>(
     connections: Arc<Connections>,
 ) {
     let settings = &shared.app.config.http;
-    let activity = Arc::new(Activity::new(now_ms() + ms_of(settings.first_byte_timeout)));
+    let activity = Arc::new(Activity::new(Arc::clone(&shared.app)));
     let accepted = Guard::accept(stream, Arc::clone(&activity), settings.head_max, settings.header_timeout);
     let driver = Driver { activity: &activity, settings, connections: &connections };
     let (guard, protocol) = match driver.before_first_request(accepted).await {
-        Some(accepted) => accepted,
-        None => return shared.app.metrics.connection_timed_out(),
+        Ok(accepted) => accepted,
+        Err(End::Done) => return,
+        Err(End::TooSlow) => return shared.app.metrics.connection_timed_out(),
     };
 
     let service = {
@@ -143,22 +144,25 @@ impl Timer {
 }
 
 impl Driver<'_> {
-    /// Waits for the first bytes; `None` where they do not come in time or the server stops.
-    async fn before_first_request<T>(&self, accepted: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+    /// Waits for the first bytes.
+    async fn before_first_request<T>(
+        &self,
+        accepted: impl Future<Output = std::io::Result<T>>,
+    ) -> Result<T, End> {
         let mut accepted = pin!(accepted);
         let mut stopped = pin!(self.connections.stop.notified());
         let mut timer = Timer::new(self.activity.deadline_ms());
         poll_fn(|cx| {
             if let Poll::Ready(accepted) = accepted.as_mut().poll(cx) {
-                return Poll::Ready(accepted.ok());
+                return Poll::Ready(accepted.map_err(|_| End::Done));
             }
             if stopped.as_mut().poll(cx).is_ready() || self.connections.is_stopping() {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(End::Done));
             }
             loop {
                 let deadline_ms = self.activity.deadline_ms();
                 if now_ms() >= deadline_ms {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Err(End::TooSlow));
                 }
                 if timer.due_ms != deadline_ms {
                     timer.set(deadline_ms);

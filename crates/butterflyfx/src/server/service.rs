@@ -15,12 +15,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The header that carries a request's id.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,7 +47,6 @@ pub(crate) struct Shared<A> {
     answers: A,
     browsers: Browsers,
     pace: Pace,
-    idle_timeout: Duration,
     headers_max: usize,
     body_max: u64,
     ids: RequestIds,
@@ -61,7 +59,6 @@ impl<A: Answers> Shared<A> {
             answers,
             browsers: Browsers::new(http),
             pace: Pace { timeout: http.body_timeout, rate_min: http.body_rate_min },
-            idle_timeout: http.idle_timeout,
             headers_max: http.headers_max,
             body_max: http.batch_body_max.max(http.body_max),
             ids: RequestIds::new(app.started_at.0),
@@ -77,7 +74,8 @@ pub(crate) async fn answer<A: Answers>(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
-    let (in_flight, number) = InFlight::begin(&shared.app, &activity, shared.idle_timeout);
+    let (in_flight, number) = InFlight::begin(activity);
+    let activity = in_flight.activity();
     let route = Route::of_path(request.uri().path());
     let method = request.method().clone();
     let id = shared.ids.of(&request);
@@ -92,14 +90,14 @@ pub(crate) async fn answer<A: Answers>(
                 if incoming.is_end_stream() {
                     return Body::empty();
                 }
-                Body::new(RequestBody::new(incoming, Arc::clone(&activity), number, shared.pace))
+                Body::new(RequestBody::new(incoming, Arc::clone(activity), number, shared.pace))
             });
             let handled = AssertUnwindSafe(shared.answers.answer(request)).catch_unwind().await;
             let mut response = match handled {
                 Ok(response) => response,
-                Err(panic) => {
+                // The panic hook has logged it.
+                Err(_) => {
                     shared.app.metrics.panicked();
-                    log_panic(&id, route, &*panic);
                     Problem::new(Code::Internal, "the server failed to answer; its log has the details")
                         .response(Some(uri.path()))
                 }
@@ -130,8 +128,14 @@ pub(crate) async fn answer<A: Answers>(
     if is_last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let took = started.elapsed();
+    let answered = Instant::now();
+    let took = answered - started;
     shared.app.metrics.answered(route, &method, response.status(), took);
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        // What went wrong was logged where it was seen; this ties it to the answer.
+        let id = response.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+        tracing::error!(request_id = id, route = route.template(), "answered 500");
+    }
     if let Some(uri) = logged {
         tracing::debug!(
             method = %method,
@@ -142,7 +146,7 @@ pub(crate) async fn answer<A: Answers>(
             "request"
         );
     }
-    Ok(response.map(|body| AnswerBody { body, _in_flight: in_flight }))
+    Ok(response.map(|body| AnswerBody::new(body, in_flight, answered)))
 }
 
 /// What becomes of a request before its handler sees it.
@@ -220,16 +224,6 @@ impl<A> Shared<A> {
             Err(problem) => Verdict::Refuse { problem, close: false },
         }
     }
-}
-
-fn log_panic(id: &HeaderValue, route: Route, panic: &(dyn Any + Send)) {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    let id = id.to_str().unwrap_or("?");
-    tracing::error!(request_id = id, route = route.template(), message, "a handler panicked");
 }
 
 /// Makes ids: one part for the process, one for the request.
