@@ -365,6 +365,17 @@ mod tests {
     }
 
     #[test]
+    fn dict_displays_evaluate_before_they_hash() {
+        check("{[1]: 1, 1/0: 2}", "{}", "ZeroDivisionError: division by zero");
+        check("{[1]: 1, **{}, 1/0: 2}", "{}", "TypeError: unhashable type: 'list'");
+        let pairs = |n: u32| (0..n).map(|i| format!("{i}: {i}, ")).collect::<String>();
+        check(&format!("{{[1]: 1, {} 1/0: 2}}", pairs(13)), "{}", "ZeroDivisionError: division by zero");
+        check(&format!("{{[1]: 1, {} 1/0: 2}}", pairs(14)), "{}", "TypeError: unhashable type: 'list'");
+        check(&format!("{{{} [1]: 1, 1/0: 2}}", pairs(17)), "{}", "ZeroDivisionError: division by zero");
+        check("{1: 2, **{'a': 3}, 1: 4}", "{}", r#"{"1":4,"a":3}"#);
+    }
+
+    #[test]
     fn templates_are_shared_by_shape() {
         let templates = Templates::default();
         let new = |text: &str| {

@@ -269,23 +269,7 @@ impl Lowerer<'_> {
             }
             ExprKind::List(elements) => self.display(elements, Op::BuildList(0), Op::FinishList, at)?,
             ExprKind::Tuple(elements) => self.display(elements, Op::BuildTuple(0), Op::FinishTuple, at)?,
-            ExprKind::Dict(pairs) => {
-                self.emit(Op::NewDict, at);
-                for (key, value) in pairs {
-                    match key {
-                        Some(key) => {
-                            self.expression(key)?;
-                            self.expression(value)?;
-                            self.emit(Op::Insert, key.at);
-                        }
-                        None => {
-                            self.expression(value)?;
-                            self.emit(Op::Update, value.at);
-                        }
-                    }
-                }
-                self.emit(Op::FinishDict, at);
-            }
+            ExprKind::Dict(pairs) => self.dict_display(pairs, at)?,
             ExprKind::ListComprehension(element, clauses) => {
                 self.emit(Op::NewList, at);
                 self.comprehension(clauses, at, &mut |lowerer| {
@@ -300,7 +284,7 @@ impl Lowerer<'_> {
                 self.comprehension(clauses, at, &mut |lowerer| {
                     lowerer.expression(&pair.0)?;
                     lowerer.expression(&pair.1)?;
-                    lowerer.emit(Op::Insert, pair.0.at);
+                    lowerer.emit(Op::Insert(1), pair.0.at);
                     Ok(())
                 })?;
                 self.emit(Op::FinishDict, at);
@@ -383,6 +367,37 @@ impl Lowerer<'_> {
                 at,
             );
         }
+        Ok(())
+    }
+
+    /// CPython evaluates up to 15 pairs in a row before it hashes a key, and more of them pair by
+    /// pair; it shows in which of two exceptions is raised.
+    fn dict_display(&mut self, pairs: &[(Option<Expr>, Expr)], at: Bytes) -> Parsed<()> {
+        self.emit(Op::NewDict, at);
+        for run in pairs.chunk_by(|left, right| left.0.is_some() && right.0.is_some()) {
+            for part in run.chunks(DICT_DISPLAY_CHUNK) {
+                let together = part.len() <= DICT_DISPLAY_TOGETHER;
+                let mut waiting = 0;
+                for (key, value) in part {
+                    let Some(key) = key else {
+                        self.expression(value)?;
+                        self.emit(Op::Update, value.at);
+                        continue;
+                    };
+                    self.expression(key)?;
+                    self.expression(value)?;
+                    waiting += 1;
+                    if !together {
+                        self.emit(Op::Insert(1), key.at);
+                        waiting = 0;
+                    }
+                }
+                if waiting > 0 {
+                    self.emit(Op::Insert(waiting), at);
+                }
+            }
+        }
+        self.emit(Op::FinishDict, at);
         Ok(())
     }
 
@@ -594,6 +609,11 @@ impl Lowerer<'_> {
         Ok(())
     }
 }
+
+/// Pairs of a dict display that CPython's compiler handles at once.
+const DICT_DISPLAY_CHUNK: usize = 17;
+/// Of them, how many at most are all evaluated before the first is inserted.
+const DICT_DISPLAY_TOGETHER: usize = 15;
 
 /// What a comprehension does with each round.
 type Body<'b, L> = &'b mut dyn FnMut(&mut L) -> Parsed<()>;

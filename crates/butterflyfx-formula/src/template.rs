@@ -92,8 +92,8 @@ pub(crate) enum Op {
     FinishTuple,
     /// Begins a dict on the builder stack.
     NewDict,
-    /// `key value ->`, set in the top builder.
-    Insert,
+    /// `k1 v1 .. kn vn ->`, set in the top builder.
+    Insert(u16),
     /// `mapping ->`, merged into the top builder.
     Update,
     /// `mapping ->`, merged as keyword arguments: string keys, none twice.

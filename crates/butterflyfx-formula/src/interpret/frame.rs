@@ -361,11 +361,12 @@ impl Interpreter {
                 };
                 self.stack.push(if op == Op::FinishList { Value::list(items) } else { Value::tuple(items) });
             }
-            Op::Insert => {
-                let value = self.pop();
-                let key = self.pop();
-                if let Some(Builder::Dict(dict)) = self.builders.last_mut() {
-                    dict.insert(&mut self.meter, key, value)?;
+            Op::Insert(pairs) => {
+                let mut values = self.arguments_from(self.stack.len() - 2 * usize::from(pairs)).into_iter();
+                while let (Some(key), Some(value)) = (values.next(), values.next()) {
+                    if let Some(Builder::Dict(dict)) = self.builders.last_mut() {
+                        dict.insert(&mut self.meter, key, value)?;
+                    }
                 }
             }
             Op::Update => {
