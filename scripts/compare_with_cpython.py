@@ -190,14 +190,15 @@ def in_python(code: str) -> Outcome:
 
 def is_known(code: str, python: Outcome, server: Outcome) -> bool:
     """Differences that are stated in docs/formula-language.md, or are this Python's age."""
-    newer = sys.version_info >= (3, 13)
     return (
         # A complex number is refused where it arises.
         "is complex" in server.message
         # The compensated sum of floats came with 3.12.
         or (sys.version_info < (3, 12) and "sum(" in code and not server.exception and not python.exception)
-        # So did a sharper check of huge arguments, which names them as out of range.
-        or (not newer and python.exception == "OverflowError" and "chr()" in server.message)
+        # So did hashable slices: a dict then says that it has no such key.
+        or (sys.version_info < (3, 12) and python.message == "unhashable type: 'slice'")
+        # 3.13 says of huge code points that they are out of range.
+        or (sys.version_info < (3, 13) and python.exception == "OverflowError" and "chr()" in server.message)
         # `z` in format specs came with 3.11.
         or (sys.version_info < (3, 11) and ":z" in code)
     )
