@@ -66,10 +66,13 @@ impl Service {
     }
 
     /// Answers one request.
+    ///
+    /// The ways other than an invocation's are boxed: each connection keeps room for this future,
+    /// and each request moves it.
     pub async fn answer(&self, request: Request) -> Response {
         if request.method() == Method::POST {
             if request.headers().contains_key(&IDEMPOTENCY_KEY) {
-                return self.answer_once(request).await;
+                return Box::pin(self.answer_once(request)).await;
             }
             if let Some(id) = invoked(request.uri()) {
                 let (head, body) = request.into_parts();
@@ -79,7 +82,7 @@ impl Service {
                 };
             }
         }
-        route(self.routes.clone(), request).await
+        Box::pin(route(self.routes.clone(), request)).await
     }
 
     async fn answer_once(&self, request: Request) -> Response {

@@ -206,7 +206,7 @@ impl Program {
 impl Answers for Program {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         if crate::docs_ui::is_page(request.uri().path()) {
-            self.pages.answer(request).await
+            Box::pin(self.pages.answer(request)).await
         } else {
             self.api.answer(request).await
         }
