@@ -400,6 +400,50 @@ mod tests {
         check(&format!("{chunked}0\r\nX: a\r\n b\r\n\r\n"), Err("a trailer is folded"));
     }
 
+    proptest::proptest! {
+        /// However the bytes are cut into pieces, the same violation is found at the same place.
+        #[test]
+        fn pieces_make_no_difference(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..12),
+            cuts in proptest::collection::vec(1_usize..20, 1..40),
+        ) {
+            let bytes: Vec<u8> = parts.concat().into_bytes();
+            let mut whole = Framing::new(1024);
+            let expected = whole.scan(&bytes);
+            let mut pieces = Framing::new(1024);
+            let mut found = Ok(());
+            let (mut at, mut cuts) = (0, cuts.iter().cycle());
+            while at < bytes.len() && found.is_ok() {
+                let end = bytes.len().min(at + cuts.next().copied().unwrap_or(1));
+                found = pieces.scan(&bytes[at..end]).map_err(|violation| Violation { at: violation.at + at, ..violation });
+                at = end;
+            }
+            proptest::prop_assert_eq!(found, expected);
+            if expected.is_ok() {
+                proptest::prop_assert_eq!(pieces.position(), whole.position());
+                proptest::prop_assert_eq!(pieces.heads(), whole.heads());
+            }
+        }
+    }
+
+    /// What random streams are made of.
+    const PARTS: &[&str] = &[
+        "GET / HTTP/1.1\r\n",
+        "CONNECT a:1 HTTP/1.1\r\n",
+        "Host: a\r\n",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "\r\n",
+        "\r\n",
+        "hello",
+        "5\r\nhello\r\n",
+        "0\r\n",
+        "\n",
+        " ",
+        "\r",
+        "\0",
+    ];
+
     #[test]
     fn a_violation_says_how_much_is_good() {
         let good = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -32,11 +32,12 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Running {
-        let mut child = program(arguments, variables)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Running::of(program(arguments, variables))
+    }
+
+    fn of(mut command: Command) -> Running {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let mut greeting = String::new();
         while !greeting.contains("Try: ") {
@@ -139,6 +140,17 @@ fn is_ready_asks_the_server() {
     let output = run(&["is-ready", "--port", &port], &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr_of(&output).contains("not ready"), "{}", stderr_of(&output));
+}
+
+#[test]
+fn it_outlives_a_lack_of_file_descriptors() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$0\" --port 0", env!("CARGO_BIN_EXE_butterflyfx")]);
+    let running = Running::of(command);
+    let many: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(running.address()).expect("the kernel accepts")).collect();
+    drop(many);
+    assert!(running.get("/livez").starts_with("HTTP/1.1 200"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::support::{PATIENCE, TestServer, until};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use std::future::Future;
+use std::io::Write;
 use tokio::net::TcpStream;
 
 /// Runs a test as an HTTP/2 client.
@@ -109,6 +110,33 @@ fn rapid_resets_end_the_connection() {
     until("the connection is closed", || server.app.metrics.connections() == 0);
     let answer = server.talk(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_flood_of_continuations_ends_the_connection() {
+    let server = TestServer::plain(&[]);
+    let mut stream = server.connect();
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    };
+    // Headers that never end: each continuation holds one more that is not indexed.
+    let mut field = vec![0x00, 0x01, b'x', 0x7F, 0x80 | 0x01, 0x01];
+    field.extend(std::iter::repeat_n(b'y', 256));
+    let mut start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    start.extend(frame(4, 0, 0, &[]));
+    start.extend(frame(1, 0, 1, &[0x82, 0x86, 0x84]));
+    stream.write_all(&start).expect("send");
+    let continuation = frame(9, 0, 1, &field);
+    let mut sent = 0;
+    while sent < 64 << 20 && stream.write_all(&continuation).is_ok() {
+        sent += continuation.len();
+    }
+    assert!(sent < 64 << 20, "a flood of continuations is taken");
+    until("the connection is closed", || server.app.metrics.connections() == 0);
 }
 
 #[test]
