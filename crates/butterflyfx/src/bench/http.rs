@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<Report, String> {
     let invocation = client.block_on(prepare(address, &authority))?;
     let length = Duration::from_millis(options.run_ms);
     let warm = client.block_on(load::run(address, &invocation, options.connections, length / 10));
-    let bare = bare_server(&servers, Bytes::from(warm.sample))?;
+    let bare = bare_server(&servers, "127.0.0.1:0", Bytes::from(warm.sample))?;
 
     let mut figures: Vec<Figure> =
         FIGURES.iter().map(|(key, meaning)| Figure { key, meaning, values: Vec::new() }).collect();
@@ -176,10 +176,13 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> Result<String, String>
     }
 }
 
-/// A server that reads a request's body and answers a fixed one: what HTTP alone costs.
-fn bare_server(runtime: &Runtime, answer: Bytes) -> Result<SocketAddr, String> {
+/// A server on `listen` that reads a request's body and answers a fixed one: what HTTP alone costs.
+///
+/// # Errors
+/// A sentence, where it cannot listen.
+pub fn bare_server(runtime: &Runtime, listen: &str, answer: Bytes) -> Result<SocketAddr, String> {
     let said = |error: std::io::Error| format!("cannot start a bare server: {error}");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(said)?;
+    let listener = runtime.block_on(TcpListener::bind(listen)).map_err(said)?;
     let address = listener.local_addr().map_err(said)?;
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
