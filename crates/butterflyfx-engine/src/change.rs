@@ -1,7 +1,7 @@
 //! What changes the state. Text is read before the lock is taken; what was read from the state
 //! for that is checked again under it.
 
-use crate::engine::{Engine, Result};
+use crate::engine::{Engine, ItemResult, Result};
 use crate::error::EngineError;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::merge::merge;

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The result of every call.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
+/// The result of each item of a batch that is not atomic.
+pub type ItemResult<T> = Result<Created<T>>;
+
 /// The whole state. Safe to share; readers do not block each other, and a writer holds the lock
 /// only for the change itself: text is parsed before.
 #[derive(Debug)]

@@ -69,7 +69,7 @@ impl RelationshipId {
     /// The identity of a relationship: as [`SubstrateId::of_formula`] over
     /// `"butterflyfx/relationship/1\0" + TYPE + "\0" + source(8 BE) + target(8 BE)`.
     pub fn of(
-        rel_type: crate::model::RelationshipType,
+        rel_type: crate::relationship_type::RelationshipType,
         source: SubstrateId,
         target: SubstrateId,
     ) -> RelationshipId {

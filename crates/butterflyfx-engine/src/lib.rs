@@ -14,6 +14,7 @@ mod merge;
 pub mod model;
 mod path;
 mod read;
+mod relationship_type;
 mod search;
 mod slot_set;
 mod state;

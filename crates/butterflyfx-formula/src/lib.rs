@@ -13,6 +13,7 @@ pub mod builtins;
 pub mod dict;
 pub mod document;
 pub mod error;
+mod expression_type;
 pub mod format;
 pub mod formula;
 pub mod interpret;

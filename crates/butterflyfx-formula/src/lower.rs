@@ -10,7 +10,7 @@ mod scopes;
 use crate::ast::*;
 use crate::builtins::Builtin;
 use crate::error::{FormulaError, FormulaErrorKind};
-use crate::formula::ExpressionType;
+use crate::expression_type::ExpressionType;
 use crate::limits::{Limit, Limits};
 use crate::math::MathFunction;
 use crate::methods::Method;

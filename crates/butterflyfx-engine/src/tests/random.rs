@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::{all_pages, document, engine};
-use crate::engine::Engine;
+use crate::engine::{Engine, ItemResult};
 use crate::error::EngineError;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::*;

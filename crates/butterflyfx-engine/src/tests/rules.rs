@@ -1,6 +1,7 @@
 //! The rules of identity, versions and search, one by one.
 
 use super::{add, all_pages, document, engine, new_relationship, new_substrate};
+use crate::engine::ItemResult;
 use crate::error::EngineError;
 use crate::identity::SubstrateId;
 use crate::model::*;

@@ -3,7 +3,7 @@
 use super::Lowerer;
 use crate::ast::{Argument, Bytes, Expr, ExprKind};
 use crate::builtins::Builtin;
-use crate::formula::ExpressionType;
+use crate::expression_type::ExpressionType;
 use crate::parse::Parsed;
 use crate::template::Op;
 use crate::value::Value;

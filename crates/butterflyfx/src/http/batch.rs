@@ -13,10 +13,11 @@ use crate::clock;
 use crate::evaluation::{OffloadFailure, offload};
 use axum::body::Body;
 use axum::extract::{Request, State};
+use butterflyfx_engine::engine::ItemResult;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{
-    Created, ItemResult, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate, Timestamp,
+    Created, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate, Timestamp,
 };
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::json;
