@@ -566,7 +566,7 @@ impl Lowerer<'_> {
         match target {
             Target::Name(name, _) => {
                 self.count_name(name, at)?;
-                if !self.scopes.last().is_some_and(|scope| scope.get(name).is_some()) {
+                if self.scopes.last().is_none_or(|scope| scope.get(name).is_none()) {
                     let variable = self.declare(name, false);
                     let slot = self.variables[variable].slot;
                     let clear = self.emit(Op::ClearLocal(slot), at);

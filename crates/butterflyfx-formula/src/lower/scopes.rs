@@ -236,10 +236,8 @@ impl Lowerer<'_> {
         }
         let constants = self.constants.len() as u16;
         let (units, spans) = self.units.into_iter().map(|builder| (builder.unit, builder.spans)).unzip();
-        let mut default_units = self.default_units;
-        default_units.resize(default_units.len().max(0), None);
         Lowered {
-            template: Template::new(units, default_units, self.names, self.keyword_lists, false, constants),
+            template: Template::new(units, self.default_units, self.names, self.keyword_lists, false, constants),
             constants: self.constants,
             spans,
         }
