@@ -1,7 +1,7 @@
 //! Numbers: bool, int of any size and float, mixed as Python mixes them.
 //!
 //! Every function takes any value and answers `None` where an operand is no number, so that
-//! [`operate`](crate::operate) can go on to sequences and then to the `TypeError`.
+//! [`operate`] can go on to sequences and then to the `TypeError`.
 //!
 //! `integer` computes with big ints and bounds their size, `float` has what floats do
 //! otherwise than the processor, `text` reads and writes digits.

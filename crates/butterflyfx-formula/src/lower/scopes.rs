@@ -237,7 +237,14 @@ impl Lowerer<'_> {
         let constants = self.constants.len() as u16;
         let (units, spans) = self.units.into_iter().map(|builder| (builder.unit, builder.spans)).unzip();
         Lowered {
-            template: Template::new(units, self.default_units, self.names, self.keyword_lists, false, constants),
+            template: Template::new(
+                units,
+                self.default_units,
+                self.names,
+                self.keyword_lists,
+                false,
+                constants,
+            ),
             constants: self.constants,
             spans,
         }
