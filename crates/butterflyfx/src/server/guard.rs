@@ -66,8 +66,9 @@ struct Linger {
     left: usize,
 }
 
-/// How much unread input is discarded, and for how long.
-const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much unread input is discarded, and for how long. Many clients look for an answer only when
+/// they have sent all, so that a body somewhat too large has to fit.
+const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a client is told that does not finish the head of its request.

@@ -112,6 +112,20 @@ fn hostile_json_is_refused_quickly() {
 }
 
 #[test]
+fn a_client_that_sends_all_before_it_reads_sees_the_refusal() {
+    let server = TestServer::api(&[]);
+    for megabytes in [9, 20] {
+        let mut stream = server.connect();
+        let length = megabytes << 20;
+        let head = format!("POST /api/v1/substrates HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("send the head");
+        stream.write_all(&vec![b' '; length]).expect("send the body");
+        let answer = read_to_end(&mut stream);
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+}
+
+#[test]
 fn a_chunked_gigabyte_is_refused_at_the_limit() {
     let server = TestServer::api(&[]);
     let mut stream = server.connect();
