@@ -48,7 +48,7 @@ pub struct Revision {
     pub updated_at: Timestamp,
 }
 
-/// `If-Match`.
+/// `If-Match`, or `If-None-Match: *`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// None given.
@@ -58,6 +58,8 @@ pub enum Precondition {
     Exists,
     /// It must be one of these (none of them may be readable: an empty list never matches).
     OneOf(Vec<Revision>),
+    /// It must not exist.
+    Absent,
 }
 
 /// A stored relationship.

@@ -373,6 +373,7 @@ pub(crate) fn is_met(
     use crate::model::Precondition;
     let met = match (precondition, slot) {
         (Precondition::None, _) => true,
+        (Precondition::Absent, slot) => slot.is_none(),
         (_, None) => false,
         (Precondition::Exists, Some(_)) => true,
         (Precondition::OneOf(revisions), Some(slot)) => revisions.contains(&state.substrates.revision(slot)),

@@ -55,6 +55,7 @@ impl Model {
         let met = match precondition {
             Precondition::None => true,
             Precondition::Exists => found.is_some(),
+            Precondition::Absent => found.is_none(),
             Precondition::OneOf(revisions) => found.is_some_and(|one| revisions.contains(&one.revision())),
         };
         if met { Ok(()) } else { Err(EngineError::PreconditionFailed(id)) }

@@ -130,9 +130,9 @@ fn command() -> impl Strategy<Value = Command> {
         8 => (new_substrate(), on_conflict()).prop_map(|(new, on_conflict)| Command::Create { new, on_conflict }),
         3 => (prop::collection::vec(new_substrate(), 0..9), on_conflict(), any::<bool>())
             .prop_map(|(new, on_conflict, atomic)| Command::CreateMany { new, on_conflict, atomic }),
-        2 => (0u8..26, new_substrate(), 0u8..5).prop_map(|(id, new, guard)| Command::Put { id, new, guard }),
-        3 => (0u8..26, patch(), 0u8..5).prop_map(|(id, patch, guard)| Command::Patch { id, patch, guard }),
-        4 => (0u8..26, any::<bool>(), 0u8..5)
+        2 => (0u8..26, new_substrate(), 0u8..6).prop_map(|(id, new, guard)| Command::Put { id, new, guard }),
+        3 => (0u8..26, patch(), 0u8..6).prop_map(|(id, patch, guard)| Command::Patch { id, patch, guard }),
+        4 => (0u8..26, any::<bool>(), 0u8..6)
             .prop_map(|(id, restrict, guard)| Command::Delete { id, restrict, guard }),
         1 => Just(Command::DeleteMost),
         9 => (relationship(), on_conflict()).prop_map(|(new, on_conflict)| Command::Relate { new, on_conflict }),
@@ -185,6 +185,7 @@ impl Pair {
             0 => Precondition::Exists,
             1 => Precondition::OneOf(revision.into_iter().collect()),
             2 => Precondition::OneOf(vec![Revision { version: 1, updated_at: Timestamp(3) }]),
+            3 => Precondition::Absent,
             _ => Precondition::None,
         }
     }

@@ -1,6 +1,6 @@
 //! Entity tags: a substrate's revision as a strong tag, and the conditions that name them.
 
-use super::problem::{Outcome, Problem};
+use super::problem::{Code, Outcome, Problem};
 use butterflyfx_engine::model::{Precondition, Revision, Timestamp};
 use http::HeaderValue;
 use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -62,35 +62,35 @@ fn parse(text: &str) -> Option<Tags<'_>> {
 }
 
 /// All lines of a header as one list.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Outcome<Option<String>> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut joined: Option<String> = None;
     for value in headers.get_all(name) {
-        let text = value.to_str().map_err(|_| malformed(name))?;
+        // Bytes that are no text become a text that no tag equals.
+        let text = String::from_utf8_lossy(value.as_bytes());
         match &mut joined {
-            None => joined = Some(text.to_owned()),
+            None => joined = Some(text.into_owned()),
             Some(joined) => {
                 joined.push(',');
-                joined.push_str(text);
+                joined.push_str(&text);
             }
         }
     }
-    Ok(joined)
+    joined
 }
 
-#[cold]
-fn malformed(name: &HeaderName) -> Box<Problem> {
-    Problem::invalid_parameter(
-        name.as_str(),
-        format!("{name} must be * or a list of entity tags in double quotes"),
-    )
-}
-
-/// The condition of `If-Match`. Weak tags never match.
+/// The condition of `If-Match`. Weak tags never match. Neither does a malformed value: whoever
+/// sends one wants a condition, so nothing is changed.
 pub(super) fn precondition(headers: &HeaderMap) -> Outcome<Precondition> {
-    let Some(text) = joined(headers, &IF_MATCH)? else {
+    let Some(text) = joined(headers, &IF_MATCH) else {
         return Ok(Precondition::None);
     };
-    Ok(match parse(&text).ok_or_else(|| malformed(&IF_MATCH))? {
+    let tags = parse(&text).ok_or_else(|| {
+        Problem::new(
+            Code::PreconditionFailed,
+            "If-Match names no state: it must be * or a list of ETags, each in its double quotes",
+        )
+    })?;
+    Ok(match tags {
         Tags::Any => Precondition::Exists,
         Tags::List(tags) => Precondition::OneOf(
             tags.iter().filter(|tag| !tag.weak).filter_map(|tag| revision_of(tag.opaque)).collect(),
@@ -98,10 +98,22 @@ pub(super) fn precondition(headers: &HeaderMap) -> Outcome<Precondition> {
     })
 }
 
+/// The condition of a PUT, which may be `If-None-Match: *`: create, never replace.
+pub(super) fn put_precondition(headers: &HeaderMap) -> Outcome<Precondition> {
+    let if_match = precondition(headers)?;
+    let creates = joined(headers, &IF_NONE_MATCH).is_some_and(|text| parse(&text) == Some(Tags::Any));
+    Ok(match (creates, if_match) {
+        (false, if_match) => if_match,
+        (true, Precondition::None) => Precondition::Absent,
+        // To be and not to be.
+        (true, _) => Precondition::OneOf(Vec::new()),
+    })
+}
+
 /// Whether `If-None-Match` names this revision, so that a GET is answered 304. A malformed
 /// header is no reason to refuse a GET.
 pub(super) fn is_not_modified(headers: &HeaderMap, revision: Revision) -> bool {
-    let Ok(Some(text)) = joined(headers, &IF_NONE_MATCH) else {
+    let Some(text) = joined(headers, &IF_NONE_MATCH) else {
         return false;
     };
     match parse(&text) {
@@ -142,6 +154,22 @@ mod tests {
             (&["*, \"a\""], Err(())),
         ] {
             assert_eq!(precondition(&headers(IF_MATCH, values)).map_err(|_| ()), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn put_conditions() {
+        for (if_match, if_none_match, expected) in [
+            (None, None, Precondition::None),
+            (Some("*"), None, Precondition::Exists),
+            (None, Some("*"), Precondition::Absent),
+            (None, Some("\"*\""), Precondition::None),
+            (None, Some("junk"), Precondition::None),
+            (Some("*"), Some("*"), Precondition::OneOf(vec![])),
+        ] {
+            let mut all = headers(IF_MATCH, if_match.as_slice());
+            all.extend(headers(IF_NONE_MATCH, if_none_match.as_slice()));
+            assert_eq!(put_precondition(&all).ok(), Some(expected), "{if_match:?} {if_none_match:?}");
         }
     }
 

@@ -889,7 +889,7 @@ pub(super) struct IfMatch {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(super) struct IfNoneMatch {
-    /// ETags; where one is the present state the answer is 304.
+    /// ETags: a GET is answered 304 where one is the present state. `*`: a PUT creates, never replaces.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }

@@ -1,13 +1,14 @@
 //! Substrates: create, read, replace, change, delete, and the two operations of the old server.
 
-use super::problem::{Outcome, Problem};
+use super::problem::{Code, Outcome, Problem};
 use super::wire::{self, Accepts, At, Faults, Object, Query, decode, write};
 use super::{Answer, Shared, etag, paging, schema};
 use crate::evaluation::offload;
 use crate::{app::App, clock};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use butterflyfx_engine::model::{NewSubstrate, Substrate, SubstratePatch};
+use butterflyfx_engine::error::EngineError;
+use butterflyfx_engine::model::{NewSubstrate, Precondition, Substrate, SubstratePatch};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
 use http::header::{ETAG, LINK, LOCATION};
@@ -110,7 +111,7 @@ pub(super) async fn get(State(api): State<Shared>, request: Request) -> Answer {
 /// Under an identity that the client chooses. Replaces everything but `created_at`; absent metadata
 /// becomes `{}`. Where the identity is the hash of its formula, only the metadata can change.
 #[utoipa::path(put, path = "/api/v1/substrates/{substrate_id}", tag = "substrates", operation_id = "put_substrate",
-    params(schema::SubstratePath, schema::IfMatch), request_body = schema::PutSubstrate,
+    params(schema::SubstratePath, schema::IfMatch, schema::IfNoneMatch), request_body = schema::PutSubstrate,
     responses(
         (status = 200, description = "Replaced.", body = schema::Substrate,
             headers(("ETag" = String, description = "Its new state."))),
@@ -121,7 +122,8 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
-    let precondition = etag::precondition(&head.headers)?;
+    let precondition = etag::put_precondition(&head.headers)?;
+    let creates_only = precondition == Precondition::Absent;
     let document = read(&api, &head.headers, Accepts::Json, body).await?;
     let mut faults = Faults::default();
     let new = decode_fields(document, &PUT_FIELDS, &mut faults);
@@ -129,7 +131,15 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
     let new = new.ok_or_else(missing_everything)?;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
     let put = run(&api, defaults, move |app| app.engine.put_substrate(clock::now(), id, new, &precondition))
-        .await??;
+        .await?;
+    let put = match put {
+        Err(EngineError::PreconditionFailed(id)) if creates_only => {
+            let detail = format!("{id} exists, and If-None-Match: * asks to create only");
+            let problem = Problem::new(Code::PreconditionFailed, detail);
+            return Err(problem.with_text("substrate_id", id.to_string()));
+        }
+        put => put?,
+    };
     let mut response = wire::created(put.is_new, json_of(&put.item));
     tag(&mut response, &put.item);
     if put.is_new {
@@ -191,7 +201,7 @@ pub(super) async fn divide(State(api): State<Shared>, request: Request) -> Answe
     wire::no_query(request.uri())?;
     let id = wire::substrate_id(request.uri(), 3)?;
     if !api.app.engine.contains(id) {
-        return Err(butterflyfx_engine::error::EngineError::SubstrateNotFound(id).into());
+        return Err(EngineError::SubstrateNotFound(id).into());
     }
     let mut out = String::with_capacity(1024);
     out.push_str("{\"substrate_id\":");

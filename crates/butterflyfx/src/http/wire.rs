@@ -67,9 +67,15 @@ pub(super) fn media(headers: &HeaderMap, accepts: Accepts) -> Outcome<Media> {
         Problem::new(
             Code::UnsupportedMediaType,
             format!(
-                "this endpoint reads {} in UTF-8, not {:?}",
+                "this endpoint reads {} in UTF-8, not {:?}; send the header Content-Type: application/json{}",
                 accepts.names(),
-                clip(&String::from_utf8_lossy(value.as_bytes()), 64)
+                clip(&String::from_utf8_lossy(value.as_bytes()), 64),
+                // What curl's -d sends unless told otherwise: the first mistake of many.
+                if text.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+                    " (curl: --json in place of -d)"
+                } else {
+                    ""
+                }
             ),
         )
     })

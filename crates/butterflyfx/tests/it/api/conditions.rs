@@ -20,7 +20,8 @@ fn etags() {
     }
     let patch = r#"{"metadata":{"n":1}}"#;
     let weak = format!("W/{first}");
-    for wrong in ["\"other\"", weak.as_str(), "\"1-0\", \"2-0\""] {
+    let bare = first.trim_matches('"');
+    for wrong in ["\"other\"", weak.as_str(), "\"1-0\", \"2-0\"", "no quotes", bare, "*, \"a\"", ""] {
         let reply = send("PATCH", ("if-match", wrong), patch);
         assert_eq!(
             (reply.status, reply.json()["code"].as_str()),
@@ -28,7 +29,6 @@ fn etags() {
             "{wrong}"
         );
     }
-    assert_eq!(send("PATCH", ("if-match", "no quotes"), patch).status, 422);
     let patched = send("PATCH", ("if-match", &format!("\"x\", {first}")), patch);
     assert_eq!(patched.status, 200);
     let second = etag(&patched);
@@ -45,6 +45,25 @@ fn etags() {
     let again = api.send(&format!("PUT {path}"), put);
     assert_eq!(again.status, 201);
     assert_eq!(send("PATCH", ("if-match", &first), patch).status, 412);
+}
+
+#[test]
+fn a_put_that_creates_only() {
+    let api = Api::new();
+    let put = |headers: &[(&str, &str)], code: &str| {
+        let body = json!({"expression_type": "formula", "expression_code": code}).to_string();
+        let reply = api.send_with("PUT /api/v1/substrates/AB", headers, body.as_bytes());
+        (reply.status, reply.json()["code"].as_str().map(str::to_owned))
+    };
+    let failed = (412, Some("precondition_failed".to_owned()));
+    let create = ("if-none-match", "*");
+    assert_eq!(put(&[create, ("if-match", "*")], "a"), failed);
+    assert_eq!(put(&[create], "a"), (201, None));
+    assert_eq!(put(&[create], "b"), failed);
+    assert_eq!(put(&[create, ("if-match", "*")], "b"), failed);
+    let kept = api.send("GET /api/v1/substrates/AB", "").json();
+    assert_eq!((&kept["expression_code"], &kept["version"]), (&json!("a"), &json!(1)));
+    assert_eq!(put(&[], "b"), (200, None));
 }
 
 #[test]
@@ -69,7 +88,9 @@ fn media_types() {
         if status == 415 {
             let problem = reply.json();
             assert_eq!(problem["code"], "unsupported_media_type");
-            assert!(problem["detail"].as_str().expect("detail").contains("application/json"));
+            let detail = problem["detail"].as_str().expect("detail");
+            assert!(detail.contains("send the header Content-Type: application/json"), "{detail}");
+            assert_eq!(detail.contains("curl: --json"), content_type.contains("form"), "{detail}");
         }
     }
     let put = br#"{"expression_type":"formula","expression_code":"b"}"#;
