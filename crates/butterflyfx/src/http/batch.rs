@@ -6,7 +6,7 @@
 //! `results=none`.
 
 use super::problem::{Code, Outcome, Problem};
-use super::wire::{self, Accepts, Media, Query, write};
+use super::wire::{self, Accepts, At, Faults, Media, Object, Query, decode, write};
 use super::{Answer, Shared, relationships, schema, substrates};
 use crate::app::App;
 use crate::clock;
@@ -214,18 +214,26 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
 
 /// The items of a JSON body.
 fn read_items<K: Kind>(text: &[u8], depth_max: usize) -> Outcome<Vec<Document>> {
-    let wrong = || {
-        let field = K::FIELD;
-        Problem::invalid("", format!("the body must be an array, or an object with the array {field:?}"))
+    let document = match wire::document(text, depth_max)? {
+        Document::List(items) => return Ok(items),
+        document @ Document::Map(_) => document,
+        other => {
+            let message = format!(
+                "the body must be an array, or an object with the array {}, not {}",
+                K::FIELD,
+                decode::kind(&other)
+            );
+            return Err(Problem::invalid("", message));
+        }
     };
-    match wire::document(text, depth_max)? {
-        Document::List(items) => Ok(items),
-        Document::Map(mut members) => match (members.pop(), members.is_empty()) {
-            (Some((name, Document::List(items))), true) if &*name == K::FIELD => Ok(items),
-            _ => Err(wrong()),
-        },
-        _ => Err(wrong()),
-    }
+    let mut faults = Faults::default();
+    let items = Object::open(document, &At::Root, &mut faults).and_then(|mut object| {
+        let items = object.required(K::FIELD, "an array", &At::Root, &mut faults, decode::list);
+        object.close(&[K::FIELD], &At::Root, &mut faults);
+        items
+    });
+    faults.finish()?;
+    Ok(items.unwrap_or_default())
 }
 
 /// Where items come from.

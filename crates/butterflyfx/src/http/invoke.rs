@@ -85,10 +85,23 @@ async fn read_parameters(api: &Shared, headers: &HeaderMap, body: Body) -> Outco
     parameters_of(members, &At::Root)
 }
 
+/// What JSON calls it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::None => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Str(_) => "a string",
+        Value::List(_) => "an array",
+        Value::Dict(_) => "an object",
+        _ => "a number",
+    }
+}
+
 /// The members of an object that has no others than these.
 fn members<'a>(value: &'a Value, at: &At<'_>, known: &[&str]) -> Outcome<&'a Arc<Dict>> {
     let Value::Dict(members) = value else {
-        return Err(Problem::invalid(at.pointer(), "must be an object"));
+        let what = if matches!(at, At::Root) { "the body".to_owned() } else { at.pointer() };
+        return Err(Problem::invalid(at.pointer(), format!("{what} must be an object, not {}", kind(value))));
     };
     for (name, _) in members.iter() {
         if let Value::Str(name) = name
@@ -336,13 +349,17 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
     wire::no_query(&head.uri)?;
     let value = read_batch(&api, &head.headers, body, 3).await?;
     let top = members(&value, &At::Root, &["invocations"])?;
-    let Some(Value::List(items)) = top.get_str("invocations") else {
-        return Err(Problem::invalid(
-            "/invocations",
-            "invocations is missing: an array of {substrate_id, parameters}",
-        ));
+    let what = "an array of {substrate_id, parameters}";
+    let items = match top.get_str("invocations") {
+        Some(Value::List(items)) => Arc::clone(items),
+        Some(other) => {
+            let message = format!("invocations must be {what}, not {}", kind(other));
+            return Err(Problem::invalid("/invocations", message));
+        }
+        None => {
+            return Err(Problem::invalid("/invocations", format!("invocations is missing: {what}")));
+        }
     };
-    let items = Arc::clone(items);
     let (mut budget, _cancel) = Budget::new(&api.app);
     let written = offload(&api.app, move |app| -> Outcome<String> {
         let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));

@@ -77,9 +77,13 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// `true` or `false`; false where absent.
+    /// `true` or `false`, in any case because clients in Python write `True`; false where absent.
     pub(in crate::http) fn flag(&mut self, name: &str) -> bool {
-        self.one_of(name, &["false", "true"]) == 1
+        match self.text(name) {
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            _ => self.one_of(name, &["false", "true"]) == 1,
+        }
     }
 
     /// The position of the value among those allowed; 0 where absent.

@@ -43,12 +43,22 @@ fn arrays_and_objects() {
             (SUBSTRATES, "{}", 422, json!("validation_failed")),
             (SUBSTRATES, r#"{"items":[]}"#, 422, json!("validation_failed")),
             (SUBSTRATES, r#"{"substrates":{}}"#, 422, json!("validation_failed")),
-            (SUBSTRATES, r#"{"substrates":[],"more":1}"#, 422, json!("validation_failed")),
+            (SUBSTRATES, r#"{"substrates":[],"more":1}"#, 422, json!({"errors": [{"pointer": "/more"}]})),
+            (SUBSTRATES, r#"{"substrates":null}"#, 422, json!({"errors": [{"pointer": "/substrates"}]})),
+            (
+                SUBSTRATES,
+                "null",
+                422,
+                json!({"detail": "the body must be an array, or an object with the array substrates, not null"}),
+            ),
             (SUBSTRATES, "7", 422, json!("validation_failed")),
             (SUBSTRATES, "", 400, json!("invalid_json")),
             (SUBSTRATES, "[1,", 400, json!("invalid_json")),
             (&format!("{SUBSTRATES}?results=some"), "[]", 422, json!({"errors": [{"parameter": "results"}]})),
             (&format!("{SUBSTRATES}?atomic=yes"), "[]", 422, json!({"errors": [{"parameter": "atomic"}]})),
+            // As a client in Python writes it.
+            (&format!("{SUBSTRATES}?atomic=True"), "[5]", 422, json!({"errors": [{"pointer": "/0"}]})),
+            (&format!("{SUBSTRATES}?atomic=False"), "[5]", 200, json!({"failed": 1})),
         ],
     );
     let counts = api.send(&format!("{SUBSTRATES}?results=none"), "[]").json();

@@ -173,6 +173,13 @@ fn many_invocations() {
                 422,
                 json!({"code": "validation_failed", "errors": [{"pointer": "/invocations"}]}),
             ),
+            (
+                request,
+                r#"{"invocations":{}}"#,
+                422,
+                json!({"detail": "invocations must be an array of {substrate_id, parameters}, not an object"}),
+            ),
+            (request, "[]", 422, json!({"detail": "the body must be an object, not an array"})),
             (request, "", 400, json!("invalid_json")),
             (request, "[", 400, json!("invalid_json")),
         ],
