@@ -420,7 +420,9 @@ enum Rows {
 impl Rows {
     fn decode(value: &Value) -> Outcome<Rows> {
         let top = members(value, &At::Root, &["rows", "columns"])?;
-        match (top.get_str("rows"), top.get_str("columns")) {
+        // Null is absent: clients that write all their fields send it for the other one.
+        let given = |name| top.get_str(name).filter(|value| !matches!(value, Value::None));
+        match (given("rows"), given("columns")) {
             (Some(Value::List(rows)), None) => Ok(Rows::Rows(Arc::clone(rows))),
             (None, Some(Value::Dict(columns))) => Rows::of_columns(columns),
             (Some(_), None) => Err(Problem::invalid("/rows", "rows must be an array of objects")),

@@ -104,7 +104,7 @@ codes! {
     IdempotencyKeyInFlight "idempotency_key_in_flight" 409 "A request with this idempotency key is running"
         "Another request with the same `Idempotency-Key` on this path has not been answered yet. Wait and send it again: the answer will be replayed.";
     PreconditionFailed "precondition_failed" 412 "The substrate is not in the expected state"
-        "`If-Match` names another state than the present one, or there is no substrate. GET it, look at what changed, and send the change with the new ETag.";
+        "`If-Match` names another state than the present one, or there is no substrate. GET it, look at what changed, and send the change with the new ETag. Or `If-None-Match: *` asks a PUT to create only, and there is a substrate.";
     BodyTooLarge "body_too_large" 413 "The body is too large"
         "The body, or one line of an NDJSON body, is larger than the server takes; `limit_bytes` says how much that is. Send several smaller requests; for many items use NDJSON, which is read line by line.";
     UnsupportedMediaType "unsupported_media_type" 415 "The body has an unsupported media type"

@@ -15,7 +15,7 @@ use butterflyfx_engine::identity::{RelationshipId, SubstrateId};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::json;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -56,6 +56,15 @@ impl Accepts {
 
 /// Checks the media type of a body. None given means JSON.
 pub(super) fn media(headers: &HeaderMap, accepts: Accepts) -> Outcome<Media> {
+    if let Some(coding) = headers.get(CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = format!(
+            "the body's Content-Encoding {:?} is not supported; send the body uncompressed, without this header",
+            clip(&String::from_utf8_lossy(coding.as_bytes()), 64)
+        );
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(Media::Json);
     };

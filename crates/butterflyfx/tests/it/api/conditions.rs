@@ -113,6 +113,19 @@ fn media_types() {
 }
 
 #[test]
+fn compressed_bodies_are_refused() {
+    let api = Api::new();
+    let body = br#"{"dimension_values":[1]}"#;
+    for (coding, status) in [("identity", 200), ("gzip", 415), ("br, gzip", 415)] {
+        let reply = api.send_with("POST /api/v1/substrates/multiply", &[("content-encoding", coding)], body);
+        assert_eq!(reply.status, status, "{coding}");
+        if status == 415 {
+            assert_eq!(reply.json()["code"], "unsupported_media_type");
+        }
+    }
+}
+
+#[test]
 fn methods_and_paths() {
     let api = Api::new();
     for (request, status, allow) in [

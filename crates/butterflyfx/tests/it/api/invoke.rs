@@ -205,6 +205,9 @@ fn rows_and_columns() {
             ),
             (&request, r#"{"columns":{"x":[1,4],"y":[2,2]}}"#, 200, json!({"results": [0.5, 2.0]})),
             (&request, r#"{"columns":{}}"#, 200, json!({"results": []})),
+            (&request, r#"{"rows":null,"columns":{"x":[1]}}"#, 200, json!({"results": [1.0]})),
+            (&request, r#"{"rows":[{"x":1}],"columns":null}"#, 200, json!({"results": [1.0]})),
+            (&request, r#"{"rows":null}"#, 422, json!("validation_failed")),
             (&request, r#"{"rows":[]}"#, 200, json!({"results": []})),
             (
                 &request,
