@@ -304,13 +304,18 @@ impl Problem {
     }
 
     /// The problem of an atomic batch whose item `index` is bad: its code and detail, status 422.
+    /// The first of `errors` points at the item, the others into it.
     #[must_use]
     pub fn of_atomic_batch(mut self: Box<Self>, index: usize) -> Box<Problem> {
         self.status = Some(Code::ValidationFailed.status());
         let span = self.errors.first().and_then(|fault| fault.span);
         let message = self.errors.first().map_or_else(|| self.detail.clone(), |fault| fault.message.clone());
-        self.errors.clear();
-        self.errors.push(Fault { pointer: Some(format!("/{index}")), span, message, ..Fault::default() });
+        let item = Fault { pointer: Some(format!("/{index}")), span, message, ..Fault::default() };
+        let others = std::mem::take(&mut self.errors).into_iter().skip(1).map(|fault| {
+            let pointer = format!("/{index}{}", fault.pointer.as_deref().unwrap_or_default());
+            Fault { pointer: Some(pointer), ..fault }
+        });
+        self.errors = std::iter::once(item).chain(others).collect();
         self
     }
 

@@ -87,6 +87,12 @@ fn all_or_nothing() {
             ),
             (
                 &atomic,
+                &json!([formula("a"), {"more": 1}]).to_string(),
+                422,
+                json!({"errors": [{"pointer": "/1"}, {"pointer": "/1/expression_code"}, {"pointer": "/1/more"}]}),
+            ),
+            (
+                &atomic,
                 &json!([formula("a"), formula("a")]).to_string(),
                 422,
                 json!({"code": "substrate_exists", "status": 422, "errors": [{"pointer": "/1"}]}),
