@@ -6,6 +6,10 @@ use crate::identity::SubstrateId;
 use crate::model::*;
 use crate::read::{Slices, Stop, read};
 
+/// Bytes of texts and documents, as they are stored, that fill a page whatever its limit: one item
+/// may have megabytes, and a page is held in memory until its client has read it.
+pub(crate) const PAGE_BYTES_MAX: usize = if cfg!(test) { 4096 } else { 8 * 1024 * 1024 };
+
 /// Slots looked at in one piece.
 const STEP: u32 = if cfg!(test) { 3 } else { 4096 };
 
@@ -13,7 +17,7 @@ impl Engine {
     pub(crate) fn list_substrates(&self, page: &PageRequest) -> Result<Page<Substrate>> {
         let after = position(page, CursorKind::Substrates)?;
         read(&self.state, |state| {
-            let mut items = Vec::new();
+            let (mut items, mut bytes) = (Vec::new(), 0);
             let mut slot = after.map_or(0, |sequence| state.substrates.sequences.first_after(sequence));
             while slot < state.substrates.slots() {
                 let mut work = 0;
@@ -23,12 +27,13 @@ impl Engine {
                     if !state.substrates.is_alive(slot) {
                         continue;
                     }
-                    if items.len() >= page.limit.max(1) {
+                    if items.len() >= page.limit.max(1) || bytes >= PAGE_BYTES_MAX {
                         let next =
                             items.last().map(|&(_, sequence)| by_creation(CursorKind::Substrates, sequence));
                         return Ok(Page { items: items.into_iter().map(|(item, _)| item).collect(), next });
                     }
                     work += 10;
+                    bytes += state.substrates.stored_bytes(slot);
                     items.push((state.substrate(slot), state.substrates.sequences.of(slot)));
                 }
                 slot = end;
@@ -165,6 +170,7 @@ pub(crate) fn position(page: &PageRequest, kind: CursorKind) -> Result<Option<u6
 /// Fills a page with relationships.
 struct Collector {
     items: Vec<Relationship>,
+    bytes: usize,
     limit: usize,
     /// The first slot that belongs to the page.
     first: u32,
@@ -176,6 +182,7 @@ impl Collector {
     fn new(state: &Slices<'_>, page: &PageRequest, after: Option<u64>) -> Collector {
         Collector {
             items: Vec::new(),
+            bytes: 0,
             limit: page.limit.max(1),
             first: after.map_or(0, |sequence| state.relationships.sequences.first_after(sequence)),
             last: 0,
@@ -186,10 +193,11 @@ impl Collector {
     /// Takes one more; `false` when the page was full already.
     #[inline]
     fn take(&mut self, state: &Slices<'_>, slot: u32) -> bool {
-        if self.items.len() >= self.limit {
+        if self.items.len() >= self.limit || self.bytes >= PAGE_BYTES_MAX {
             self.has_more = true;
             return false;
         }
+        self.bytes += state.relationships.stored_bytes(slot);
         self.items.push(state.relationship(slot));
         self.last = slot;
         true

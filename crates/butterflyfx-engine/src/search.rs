@@ -11,7 +11,7 @@ mod plan;
 use crate::cursor::{CursorKind, SortedPosition, by_creation, read_sorted, sorted};
 use crate::engine::{Engine, Result};
 use crate::error::EngineError;
-use crate::lists::position;
+use crate::lists::{PAGE_BYTES_MAX, position};
 use crate::model::{Cursor, Field, Page, PageRequest, Search, Substrate};
 use crate::read::{Slices, Stop, read};
 use crate::state::State;
@@ -346,8 +346,18 @@ fn sorted_at_once(
         state.pay(slots.len() * LOOK_WORK)?;
     }
     let mut found = heap.into_sorted_vec();
-    let has_more = found.len() > limit;
-    found.truncate(limit);
+    let (mut fitting, mut bytes) = (0, 0);
+    for one in found.iter().take(limit) {
+        if bytes >= PAGE_BYTES_MAX {
+            break;
+        }
+        fitting += 1;
+        if state.substrates.is_alive(one.slot) {
+            bytes += state.substrates.stored_bytes(one.slot);
+        }
+    }
+    let has_more = found.len() > fitting;
+    found.truncate(fitting);
     let next = found
         .last()
         .filter(|_| has_more)
@@ -360,6 +370,7 @@ fn sorted_at_once(
 /// A page that is being filled.
 struct Filling {
     items: Vec<Substrate>,
+    bytes: usize,
     limit: usize,
     looks: usize,
     /// Behind the last item of a full page.
@@ -368,7 +379,11 @@ struct Filling {
 
 impl Filling {
     fn new(limit: usize) -> Filling {
-        Filling { items: Vec::new(), limit, looks: 0, next: None }
+        Filling { items: Vec::new(), bytes: 0, limit, looks: 0, next: None }
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= self.limit || self.bytes >= PAGE_BYTES_MAX
     }
 
     /// Takes a candidate that matches. Where the page was full, or the request has looked enough,
@@ -382,11 +397,12 @@ impl Filling {
     ) -> Option<Cursor> {
         self.looks += 1;
         if state.substrates.is_alive(slot) && matches(state, slot, checks) {
-            if self.items.len() >= self.limit {
+            if self.is_full() {
                 return self.next.take();
             }
+            self.bytes += state.substrates.stored_bytes(slot);
             self.items.push(state.substrate(slot));
-            if self.items.len() == self.limit {
+            if self.is_full() {
                 // Now, while it is certainly there.
                 self.next = Some(cursor(state, slot));
             }

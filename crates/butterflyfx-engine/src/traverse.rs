@@ -9,6 +9,10 @@ use crate::state::sides;
 /// Relationships in one answer, about half a gigabyte of them; beyond, it is truncated too.
 const EDGES_MAX: usize = 4_000_000;
 
+/// Bytes of texts and documents, as they are stored, in the nodes or the edges of one answer;
+/// beyond, it is truncated too.
+const DOCUMENTS_BYTES_MAX: usize = if cfg!(test) { 4096 } else { 64 * 1024 * 1024 };
+
 /// Ways into a level that are kept before those to the same node are thinned out.
 const WAYS_MAX: usize = if cfg!(test) { 4 } else { 8_000_000 };
 
@@ -40,6 +44,7 @@ fn reach(
 ) -> std::result::Result<(Vec<Found>, SlotSet, bool), Stop> {
     let start = state.substrates.require(traverse.start)?;
     let limit = traverse.limit.max(1);
+    let mut bytes = if traverse.include_substrates { state.substrates.stored_bytes(start) } else { 0 };
     let mut reached = SlotSet::default();
     let mut nodes = vec![Found { slot: start, via: NONE, depth: 0 }];
     reached.insert(start);
@@ -79,6 +84,15 @@ fn reach(
         level_start = nodes.len();
         let is_cut = ways.len() > limit - nodes.len();
         for (slot, via) in ways.drain(..).take(limit - level_start) {
+            if traverse.include_substrates {
+                if bytes >= DOCUMENTS_BYTES_MAX {
+                    return Ok((nodes, reached, true));
+                }
+                // A writer may have deleted it since it was found.
+                if state.substrates.is_alive(slot) {
+                    bytes += state.substrates.stored_bytes(slot);
+                }
+            }
             reached.insert(slot);
             nodes.push(Found { slot, via, depth });
         }
@@ -103,7 +117,7 @@ fn edges_among(
     nodes: &[Found],
     reached: &SlotSet,
 ) -> std::result::Result<(Vec<u32>, bool), Stop> {
-    let mut edges = Vec::new();
+    let (mut edges, mut bytes) = (Vec::new(), 0);
     for node in nodes {
         let mut first = 0;
         loop {
@@ -116,10 +130,11 @@ fn edges_among(
                     && state.relationships.kind(one).is_among(traverse.types)
                     && reached.contains(edge.target)
                 {
-                    if edges.len() >= EDGES_MAX {
+                    if edges.len() >= EDGES_MAX || bytes >= DOCUMENTS_BYTES_MAX {
                         edges.sort_unstable();
                         return Ok((edges, true));
                     }
+                    bytes += state.relationships.stored_bytes(one);
                     edges.push(one);
                 }
             }

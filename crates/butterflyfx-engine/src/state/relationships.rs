@@ -207,6 +207,15 @@ impl Relationships {
         relationship
     }
 
+    /// Bytes of what is stored for a living relationship besides its record.
+    #[inline]
+    pub(crate) fn stored_bytes(&self, slot: u32) -> usize {
+        if self.edge(slot).kind.0 & DOCUMENTED == 0 {
+            return 0;
+        }
+        self.documents.get(&slot).map_or(0, |&blob| self.arena.get(blob).len())
+    }
+
     #[cold]
     fn documents(&self, slot: u32, keys: &Keys) -> (Document, Document) {
         let Some(&blob) = self.documents.get(&slot) else {

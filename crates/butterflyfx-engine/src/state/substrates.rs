@@ -342,6 +342,12 @@ impl Substrates {
         ]
     }
 
+    /// Bytes of what is stored for a living substrate besides its record.
+    #[inline]
+    pub(crate) fn stored_bytes(&self, slot: u32) -> usize {
+        self.arena.get(self.records.get(slot).blob).len()
+    }
+
     /// Text, encoded constants, encoded metadata.
     #[inline]
     fn parts(&self, slot: u32) -> (&str, &[u8], &[u8]) {

@@ -5,6 +5,7 @@ use crate::error::EngineError;
 use crate::identity::SubstrateId;
 use crate::model::*;
 use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,4 +168,80 @@ fn readers_go_on_while_writers_write() {
         assert!(reader.join().unwrap() > 0);
     }
     assert_eq!(engine.counts(), (200, 200));
+}
+
+/// Items of megabytes fill an answer before its limit does.
+#[test]
+fn large_documents_make_short_pages() {
+    let engine = engine();
+    let count = 40u64;
+    let text = "x".repeat(1_000);
+    for id in 0..count {
+        add(&engine, id, &format!("{{\"text\":\"{text}\",\"rank\":{}}}", (id * 7) % count));
+    }
+    for id in 1..count {
+        let mut new = new_relationship(RelationshipType::Containment, 0, id);
+        new.constraints = document(&format!("{{\"text\":\"{text}\"}}"));
+        engine.create_relationship(Timestamp(0), new, OnConflict::Refuse).unwrap();
+    }
+    let ids: Vec<u64> = (0..count).collect();
+    let check = |what: &str, page: &dyn Fn(&PageRequest) -> crate::engine::Result<Page<u64>>| {
+        let first = page(&PageRequest { limit: 10_000, after: None }).unwrap();
+        assert!(first.items.len() <= 5 && first.next.is_some(), "{what}: {} items", first.items.len());
+        let mut all = all_pages(10_000, page).unwrap();
+        all.sort_unstable();
+        assert_eq!(all, if what.starts_with("relationships") { &ids[1..] } else { &ids[..] }, "{what}");
+    };
+    let numbers = |page: Page<Substrate>| Page {
+        items: page.items.iter().map(|one| one.id.0).collect(),
+        next: page.next,
+    };
+    let targets = |page: Page<Relationship>| Page {
+        items: page.items.iter().map(|one| one.target.0).collect(),
+        next: page.next,
+    };
+    check("substrates", &|page| engine.substrates(page).map(numbers));
+    let sorts = [
+        None,
+        Some((Field::CreatedAt, false)),
+        Some((Field::CreatedAt, true)),
+        Some((Field::Metadata("rank".to_owned()), true)),
+    ];
+    engine.create_index(Timestamp(0), "rank").unwrap();
+    for sort in sorts {
+        let search = Search { conditions: vec![], sort };
+        check("search", &|page| engine.search(&search, page).map(numbers));
+    }
+    // Few enough candidates are sorted at once.
+    let few = Condition::In((0..4).map(Document::Int).collect());
+    let rank = || Field::Metadata("rank".to_owned());
+    let search = Search { conditions: vec![(rank(), few)], sort: Some((Field::Version, false)) };
+    assert_eq!(all_pages(10_000, |page| engine.search(&search, page)).unwrap().len(), 4);
+    check("relationships", &|page| engine.relationships(&RelationshipFilter::default(), page).map(targets));
+    for types in [TypeSet::default(), {
+        let mut types = TypeSet::default();
+        types.insert(RelationshipType::Containment);
+        types
+    }] {
+        check("relationships of one", &|page| {
+            engine.relationships_of(SubstrateId(0), Direction::Outgoing, types, page).map(|(page, total)| {
+                assert_eq!(total, count - 1);
+                targets(page)
+            })
+        });
+    }
+    let mut traverse = Traverse {
+        start: SubstrateId(0),
+        direction: Direction::Outgoing,
+        depth_max: 3,
+        types: TypeSet::default(),
+        limit: 1_000,
+        include_substrates: true,
+    };
+    let found = engine.traverse(&traverse).unwrap();
+    assert!(found.truncated && (2..=6).contains(&found.nodes.len()), "{} nodes", found.nodes.len());
+    traverse.include_substrates = false;
+    let found = engine.traverse(&traverse).unwrap();
+    assert_eq!(found.nodes.len() as u64, count);
+    assert!(found.truncated && (1..=5).contains(&found.edges.len()), "{} edges", found.edges.len());
 }
