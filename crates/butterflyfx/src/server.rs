@@ -12,6 +12,7 @@ mod browsers;
 mod connection;
 mod framing;
 mod guard;
+mod held;
 mod listen;
 pub mod service;
 

@@ -21,6 +21,10 @@ pub(super) const PATH: &str = "/api/v1/substrates";
 /// Pages up to this long are read on the network thread.
 const INLINE_ITEMS_MAX: usize = 200;
 
+/// Bodies longer than this are parsed on a worker: megabytes would hold up all that the network
+/// thread serves.
+const SHORT_BODY_BYTES: usize = 64 * 1024;
+
 const POST_FIELDS: [&str; 4] = ["expression_type", "expression_code", "metadata", "identity"];
 const PUT_FIELDS: [&str; 3] = ["expression_type", "expression_code", "metadata"];
 const PATCH_FIELDS: [&str; 3] = ["metadata", "expression_code", "expression_type"];
@@ -290,7 +294,11 @@ pub(super) async fn read(
 ) -> Outcome<Document> {
     wire::media(headers, accepts)?;
     let text = wire::body(body, api.app.config.http.body_max).await?;
-    wire::document(&text, api.app.engine.limits().json_depth)
+    let depth_max = api.app.engine.limits().json_depth;
+    if text.len() > SHORT_BODY_BYTES {
+        return offload(&api.app, move |_| wire::document(&text, depth_max)).await?;
+    }
+    wire::document(&text, depth_max)
 }
 
 /// Decodes the body of POST, or an item of a batch.

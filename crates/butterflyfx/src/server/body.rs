@@ -1,6 +1,7 @@
 //! Bodies: a request's, which must arrive in time, and an answer's, whose end ends the request.
 
 use super::activity::{Activity, now_ms, to_ms};
+use super::held::Held;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -26,6 +27,8 @@ pub(crate) struct Pace {
 pub enum BodyError {
     /// It came too slowly: the answer will be 408, whatever the handler says.
     TooSlow,
+    /// Too many large bodies are held already: the answer will be 503, whatever the handler says.
+    NoRoom,
     /// The connection broke, or the framing is malformed.
     Broken(hyper::Error),
 }
@@ -34,6 +37,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BodyError::TooSlow => out.write_str("the request body comes too slowly"),
+            BodyError::NoRoom => out.write_str("there is no room for the request body at the moment"),
             BodyError::Broken(_) => out.write_str("the request body is malformed or incomplete"),
         }
     }
@@ -50,6 +54,8 @@ pub(crate) struct RequestBody {
     number: u64,
     pace: Pace,
     received: u64,
+    /// What a large body holds.
+    held: Option<Arc<Held>>,
     waiting: Option<Waiting>,
 }
 
@@ -63,8 +69,14 @@ struct Waiting {
 
 impl RequestBody {
     /// The body of request `number` on a connection.
-    pub(crate) fn new(incoming: Incoming, activity: Arc<Activity>, number: u64, pace: Pace) -> RequestBody {
-        RequestBody { incoming, activity, number, pace, received: 0, waiting: None }
+    pub(crate) fn new(
+        incoming: Incoming,
+        activity: Arc<Activity>,
+        number: u64,
+        pace: Pace,
+        held: Option<Arc<Held>>,
+    ) -> RequestBody {
+        RequestBody { incoming, activity, number, pace, received: 0, held, waiting: None }
     }
 
     /// Whether the pause, or the whole body, takes too long. Registers for the moment it will.
@@ -101,6 +113,9 @@ impl Body for RequestBody {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     body.received += data.len() as u64;
+                    if body.held.as_ref().is_some_and(|held| !held.grow_to(body.received)) {
+                        return Poll::Ready(Some(Err(BodyError::NoRoom)));
+                    }
                 }
                 if let Some(waiting) = &mut body.waiting {
                     waiting.is_paused = false;
@@ -158,13 +173,20 @@ impl Drop for InFlight {
 pub(crate) struct AnswerBody {
     body: axum::body::Body,
     _in_flight: InFlight,
+    /// The request's body, or what was made of it, may be needed until then.
+    _held: Option<Arc<Held>>,
 }
 
 impl AnswerBody {
     /// The body of an answer whose head was there at `now`.
-    pub(crate) fn new(body: axum::body::Body, mut in_flight: InFlight, now: Instant) -> AnswerBody {
+    pub(crate) fn new(
+        body: axum::body::Body,
+        mut in_flight: InFlight,
+        held: Option<Arc<Held>>,
+        now: Instant,
+    ) -> AnswerBody {
         in_flight.ended = body.size_hint().exact().map(|_| now);
-        AnswerBody { body, _in_flight: in_flight }
+        AnswerBody { body, _in_flight: in_flight, _held: held }
     }
 }
 

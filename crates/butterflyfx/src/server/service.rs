@@ -6,6 +6,7 @@
 use super::activity::Activity;
 use super::body::{AnswerBody, InFlight, Pace, RequestBody};
 use super::browsers::Browsers;
+use super::held::Bodies;
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::metrics::routes::Route;
@@ -47,6 +48,7 @@ pub(crate) struct Shared<A> {
     answers: A,
     browsers: Browsers,
     pace: Pace,
+    bodies: Arc<Bodies>,
     headers_max: usize,
     body_max: u64,
     ids: RequestIds,
@@ -59,6 +61,7 @@ impl<A: Answers> Shared<A> {
             answers,
             browsers: Browsers::new(http),
             pace: Pace { timeout: http.body_timeout, rate_min: http.body_rate_min },
+            bodies: Bodies::new(http.body_max),
             headers_max: http.headers_max,
             body_max: http.batch_body_max.max(http.body_max),
             ids: RequestIds::new(app.started_at.0),
@@ -82,6 +85,7 @@ pub(crate) async fn answer<A: Answers>(
 
     let logged = tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().clone());
     let mut is_last = false;
+    let mut held = None;
     let mut response = match shared.accept(&request) {
         Verdict::Go { origin } => {
             // The path is only needed for what goes wrong, but then the request is gone.
@@ -90,7 +94,8 @@ pub(crate) async fn answer<A: Answers>(
                 if incoming.is_end_stream() {
                     return Body::empty();
                 }
-                Body::new(RequestBody::new(incoming, Arc::clone(activity), number, shared.pace))
+                held = shared.bodies.open(incoming.size_hint().exact());
+                Body::new(RequestBody::new(incoming, Arc::clone(activity), number, shared.pace, held.clone()))
             });
             let handled = AssertUnwindSafe(shared.answers.answer(request)).catch_unwind().await;
             let mut response = match handled {
@@ -107,6 +112,15 @@ pub(crate) async fn answer<A: Answers>(
                 response = Problem::new(
                     Code::RequestTimeout,
                     "the request body came too slowly; send it again, or in smaller parts",
+                )
+                .response(Some(uri.path()));
+            }
+            if held.as_ref().is_some_and(|held| held.is_refused()) {
+                is_last = true;
+                shared.app.metrics.overloaded();
+                response = Problem::new(
+                    Code::Overloaded,
+                    "too many large request bodies are being read; send this one again later",
                 )
                 .response(Some(uri.path()));
             }
@@ -146,7 +160,7 @@ pub(crate) async fn answer<A: Answers>(
             "request"
         );
     }
-    Ok(response.map(|body| AnswerBody::new(body, in_flight, answered)))
+    Ok(response.map(|body| AnswerBody::new(body, in_flight, held, answered)))
 }
 
 /// What becomes of a request before its handler sees it.

@@ -67,6 +67,47 @@ fn a_gigabyte_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn large_bodies_share_bounded_room() {
+    let server = TestServer::plain(&[("body-max", "1MiB")]);
+    let head = |bytes: usize| {
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n")
+    };
+    let post = |bytes: usize| {
+        let mut stream = server.connect();
+        // The server may answer and close while the rest is still being sent.
+        let _ = stream.write_all((head(bytes) + &"x".repeat(bytes)).as_bytes());
+        read_to_end(&mut stream)
+    };
+    // Clients that send all that a handler may hold, and never finish: sixteen, and one more for
+    // each that a post took the place of.
+    let hang = || {
+        let mut stream = server.connect();
+        // One too many is closed while it sends.
+        let _ = stream.write_all((head(2 << 20) + &"x".repeat(3 << 19)).as_bytes());
+        stream
+    };
+    let mut hanging: Vec<TcpStream> = (0..16).map(|_| hang()).collect();
+    let mut answer = String::new();
+    until("there is no room", || {
+        answer = post(1 << 20);
+        let is_taken = answer.starts_with("HTTP/1.1 200");
+        if is_taken {
+            hanging.push(hang());
+        }
+        !is_taken
+    });
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"overloaded\""),
+        "{answer:.300}"
+    );
+    assert!(answer.to_ascii_lowercase().contains("retry-after:"), "{answer:.300}");
+    let small = post(1_000);
+    assert!(small.starts_with("HTTP/1.1 200"), "{small:.300}");
+    drop(hanging);
+    until("there is room again", || post(1 << 20).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn an_unread_body_does_not_hide_the_answer() {
     let server = TestServer::plain(&[]);
     let body = "x".repeat(1 << 20);
