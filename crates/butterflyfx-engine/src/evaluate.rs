@@ -40,6 +40,11 @@ const EXPLAINED_MAX: u64 = 10_000;
 /// Bytes charged for an input before it is collected, about what it takes until the answer.
 const INPUT_BYTES: u64 = 64;
 
+/// How many times the wall clock of an invocation the collecting of its inputs may take. Steps and
+/// bytes bound it already, at some 100,000 inputs, and a long cycle should be called a cycle also
+/// on a busy machine.
+const COLLECTING_PATIENCE: u32 = 20;
+
 thread_local! {
     /// Taken while in use, so that a panic leaves nothing half done behind.
     static WORKER: Cell<Option<Box<Worker>>> = const { Cell::new(None) };
@@ -174,8 +179,10 @@ impl Engine {
         }
         let plan = read(&self.state, |state| {
             worker.vm.meter.reset();
+            worker.vm.meter.restart_clock(COLLECTING_PATIENCE);
             collect(state, worker, id, parameters)
         })?;
+        worker.vm.meter.restart_clock(1);
         check_parameters(&plan, id, parameters)?;
         let values = self.evaluate_plan(&mut worker.vm, &plan, parameters)?;
         let inputs = if explain { Some(explained(&plan, &values, self.limits())?) } else { None };

@@ -24,6 +24,8 @@ pub struct Meter {
     bytes_left: u64,
     /// Set at the first look at the clock, so that short invocations never read it.
     deadline: Option<Instant>,
+    /// How many times the wall clock the stretch at hand may take.
+    patience: u32,
     calls: usize,
     nesting: usize,
 }
@@ -43,6 +45,7 @@ impl Meter {
             reserve: limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS),
             bytes_left: limits.memory_bytes,
             deadline: None,
+            patience: 1,
             calls: 0,
             nesting: 0,
             limits: limits.clone(),
@@ -54,9 +57,16 @@ impl Meter {
         self.fuel = self.limits.steps.min(CLOCK_INTERVAL_STEPS);
         self.reserve = self.limits.steps.saturating_sub(CLOCK_INTERVAL_STEPS);
         self.bytes_left = self.limits.memory_bytes;
-        self.deadline = None;
         self.calls = 0;
         self.nesting = 0;
+        self.restart_clock(1);
+    }
+
+    /// Gives what comes next a clock of its own, `patience` times the limit; steps and bytes go
+    /// on. For a stretch that is known to be bounded by those two, and should be refused by them.
+    pub fn restart_clock(&mut self, patience: u32) {
+        self.deadline = None;
+        self.patience = patience;
     }
 
     /// The bounds in force.
@@ -228,13 +238,37 @@ impl Meter {
         self.fuel = left.min(CLOCK_INTERVAL_STEPS);
         self.reserve = left - self.fuel;
         let now = Instant::now();
-        let deadline = *self.deadline.get_or_insert(now + Duration::from_millis(self.limits.wall_clock_ms));
+        let allowed_ms = self.limits.wall_clock_ms.saturating_mul(u64::from(self.patience));
+        let deadline = *self.deadline.get_or_insert(now + Duration::from_millis(allowed_ms));
         if now > deadline {
             return Err(Raise::limit(
                 Limit::WallClock,
-                format!("the formula ran longer than {} ms", self.limits.wall_clock_ms),
+                format!("the formula ran longer than {allowed_ms} ms"),
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_can_be_given_patience() {
+        let mut meter = Meter::new(&Limits { wall_clock_ms: 1, ..Limits::default() });
+        let runs = |meter: &mut Meter| {
+            // Each pays for more than one look at the clock.
+            let first = meter.steps(CLOCK_INTERVAL_STEPS + 1);
+            std::thread::sleep(Duration::from_millis(3));
+            first.and_then(|()| meter.steps(CLOCK_INTERVAL_STEPS + 1))
+        };
+        meter.restart_clock(u32::MAX);
+        assert!(runs(&mut meter).is_ok());
+        meter.restart_clock(1);
+        let refusal = runs(&mut meter).expect_err("the time is up");
+        assert_eq!(refusal.message, "the formula ran longer than 1 ms");
+        meter.reset();
+        assert!(meter.steps(CLOCK_INTERVAL_STEPS + 1).is_ok());
     }
 }

@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(given(&["serve", "--port=0"]).get("port").map(String::as_str), Some("0"));
         let open = given(&["serve", "--insecure-no-auth"]);
         assert_eq!(open.get("insecure-no-auth").map(String::as_str), Some("true"));
+        assert_eq!(given(&["--in-memory"]).get("in-memory").map(String::as_str), Some("true"));
         assert_eq!(given(&["is-ready", "--port", "81"]).get("port").map(String::as_str), Some("81"));
         assert_eq!(given(&["--workers", "-1"]).get("workers").map(String::as_str), Some("-1"));
     }

@@ -22,6 +22,7 @@ pub struct Config {
     pub port: u16,
     pub workers: u64,
     pub insecure_no_auth: bool,
+    pub in_memory: bool,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub http: HttpSettings,
@@ -86,6 +87,7 @@ impl Default for Config {
             port: 8000,
             workers: 0,
             insecure_no_auth: false,
+            in_memory: true,
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             http: HttpSettings {

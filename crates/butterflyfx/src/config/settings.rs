@@ -84,6 +84,7 @@ macro_rules! setting {
 }
 
 const LISTENING: &str = "Listening";
+const STORAGE: &str = "Storage";
 const LOGGING: &str = "Logging";
 const TIMEOUTS: &str = "Timeouts";
 const SIZES: &str = "Sizes";
@@ -120,6 +121,10 @@ pub static SETTINGS: &[Setting] = &[
         "Connections open at once. One more is answered 503 with `Retry-After`."),
     setting!(LISTENING, "backlog", count http.backlog: u32, 1, 65_535, None,
         "Connections the kernel may hold until they are accepted."),
+    setting!(@row STORAGE, "in-memory", "", None, |config| config.in_memory.to_string(), |config, text| {
+        config.in_memory = read_switch(text)?;
+        if config.in_memory { Ok(()) } else { Err("must be true: this version keeps the state in memory only".to_owned()) }
+    }, "Keep the state in memory only, so that it is gone when the program ends. This version always does; whoever wants it may say so already."),
     setting!(@row LOGGING, "log-level", "LEVEL", Some("LOG_LEVEL"), |config| show_log_level(config.log_level), |config, text| {
         config.log_level = read_log_level(text)?;
         Ok(())

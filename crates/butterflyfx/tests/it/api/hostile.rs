@@ -123,6 +123,36 @@ fn a_deep_chain_is_evaluated() {
 }
 
 #[test]
+fn a_long_cycle_is_called_one() {
+    let api = Api::new();
+    let count = 20_000;
+    let mut lines = String::new();
+    let mut edges = String::new();
+    for index in 0..count {
+        lines.push_str(&format!(
+            "{{\"expression_type\":\"formula\",\"expression_code\":\"p + 1\",\"identity\":\"{index:x}\"}}\n"
+        ));
+        edges.push_str(&format!(
+            "{{\"rel_type\":\"CYCLE\",\"source_id\":\"{index:x}\",\"target_id\":\"{:x}\",\"constraints\":{{\"parameter\":\"p\"}}}}\n",
+            (index + 1) % count
+        ));
+    }
+    let ndjson = [("content-type", "application/x-ndjson")];
+    for (kind, text) in [("substrates", &lines), ("relationships", &edges)] {
+        let reply =
+            api.send_with(&format!("POST /api/v1/{kind}/batch?results=none"), &ndjson, text.as_bytes());
+        assert_eq!(reply.json()["failed"], 0, "{}", reply.text());
+    }
+    // A build without optimisation needs longer than formulas may run to walk around it.
+    let reply = api.send("GET /api/v1/substrates/7/value", "").json();
+    assert_eq!(reply["code"], "dependency_cycle", "{}", reply["detail"]);
+    let ids = reply["errors"].as_array().map_or(&[][..], |errors| errors);
+    assert_eq!(ids.len(), count);
+    assert_eq!(ids[0]["substrate_id"], "0x0000000000000007");
+    assert_eq!(ids[count - 1]["substrate_id"], "0x0000000000000006");
+}
+
+#[test]
 fn shared_inputs_do_not_explode() {
     let api = Api::new();
     // Each reads the one before twice: the tree behind the last would have 2^40 leaves.

@@ -270,6 +270,14 @@ fn values_flow_along_relationships() {
                 }}),
             ),
             (&format!("{value}?explain=false"), "", 200, json!({"value": 100.0})),
+            (&format!("{value}?explain=False"), "", 200, json!({"value": 100.0, "inputs": null})),
+            // As Python's `requests` writes it.
+            (
+                &format!("{value}?explain=True"),
+                "",
+                200,
+                json!({"value": 100.0, "inputs": {"price": [{"value": 2.5}]}}),
+            ),
             (&format!("{value}?explain=1"), "", 422, json!({"errors": [{"parameter": "explain"}]})),
             (
                 &format!("POST /api/v1/substrates/{total}/invoke"),
