@@ -1,7 +1,7 @@
 //! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
-use super::problem::{Code, Fault, Outcome, Problem, clip, of_raise};
+use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
 use super::{Answer, Shared, schema};
 use crate::app::App;
@@ -287,12 +287,15 @@ impl Budget {
             Err(error) => {
                 app.metrics.evaluation_failed();
                 // What a failed evaluation took is not told; a budget that ran out took all of it.
-                let problem = Box::<Problem>::from(error);
+                let mut problem = Box::<Problem>::from(error);
                 self.pay(if problem.code == Code::LimitExceeded {
                     app.engine.limits().steps
                 } else {
-                    1_000
+                    // A long cycle took long to walk around.
+                    1_000 + 8 * problem.errors.len() as u64
                 })?;
+                // Whoever asks for many at once is told of a cycle's beginning many times.
+                problem.errors.truncate(ERRORS_MAX);
                 Ok(Err(problem))
             }
         }

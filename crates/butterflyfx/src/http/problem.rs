@@ -20,8 +20,8 @@ pub const PROBLEM_TYPE: &str = "application/problem+json";
 pub const PROBLEMS_PATH: &str = "/problems/";
 
 /// At most this many entries of `errors` are kept: more help nobody, and a hostile body could
-/// ask for millions.
-const ERRORS_MAX: usize = 100;
+/// ask for millions. Only a cycle lists all its substrates, which the limits of an invocation bound.
+pub(super) const ERRORS_MAX: usize = 100;
 
 /// A longer path is not repeated as `instance`.
 const INSTANCE_BYTES_MAX: usize = 1024;
@@ -503,13 +503,11 @@ impl From<EngineError> for Box<Problem> {
                     Code::DependencyCycle,
                     format!("{} substrates feed each other's parameters in a circle", ids.len()),
                 );
-                for id in ids {
-                    problem = problem.with_fault(Fault {
-                        substrate_id: Some(id),
-                        message: format!("{id} waits for the next"),
-                        ..Fault::default()
-                    });
-                }
+                problem.errors.extend(ids.into_iter().map(|id| Fault {
+                    substrate_id: Some(id),
+                    message: format!("{id} waits for the next"),
+                    ..Fault::default()
+                }));
                 problem
             }
             EngineError::NoPath => {

@@ -150,6 +150,9 @@ fn a_long_cycle_is_called_one() {
     assert_eq!(ids.len(), count);
     assert_eq!(ids[0]["substrate_id"], "0x0000000000000007");
     assert_eq!(ids[count - 1]["substrate_id"], "0x0000000000000006");
+    let rows = api.send("POST /api/v1/substrates/7/invoke/batch", r#"{"rows":[{},{"p":1}]}"#).json();
+    assert_eq!(rows["results"], json!([null, 2]));
+    assert_eq!(rows["errors"][0]["errors"].as_array().map(Vec::len), Some(100));
 }
 
 #[test]
