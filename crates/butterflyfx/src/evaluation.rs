@@ -81,14 +81,36 @@ where
     T: Send + 'static,
     F: FnOnce(&Arc<App>) -> T + Send + 'static,
 {
+    run(app, Lane::Ordinary, work).await
+}
+
+/// As [`offload`], for work that may take seconds: many evaluations in one request. It leaves a
+/// worker free, where there is more than one, and stands behind what waits in [`offload`].
+///
+/// # Errors
+/// A full queue; a panic.
+pub async fn offload_bulk<T, F>(app: &Arc<App>, work: F) -> Result<T, OffloadFailure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Arc<App>) -> T + Send + 'static,
+{
+    run(app, Lane::Bulk, work).await
+}
+
+async fn run<T, F>(app: &Arc<App>, lane: Lane, work: F) -> Result<T, OffloadFailure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Arc<App>) -> T + Send + 'static,
+{
     let (answer, answered) = oneshot::channel();
     let shared = Arc::clone(app);
-    let accepted = app.workers.submit(Box::new(move || {
+    let job = Box::new(move || {
         if !answer.is_closed() {
             // The asker may have gone away meanwhile; then nobody wants the answer.
             let _ = answer.send(work(&shared));
         }
-    }));
+    });
+    let accepted = app.workers.submit(lane, job);
     if !accepted {
         app.metrics.overloaded();
         return Err(OffloadFailure::Overloaded);
@@ -101,6 +123,14 @@ where
 }
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// Where a job waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Ordinary,
+    /// Work of seconds; it never holds all the threads.
+    Bulk,
+}
 
 /// The worker threads. They end when this is dropped.
 #[derive(Debug)]
@@ -118,9 +148,31 @@ struct Queue {
 #[derive(Default)]
 struct QueueState {
     jobs: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    /// Threads that run a bulk job.
+    bulk_running: usize,
     threads: usize,
     idle: usize,
     closed: bool,
+}
+
+impl QueueState {
+    fn waiting(&self) -> usize {
+        self.jobs.len() + self.bulk.len()
+    }
+
+    /// The next job that may run: ordinary ones first, bulk ones on at most `bulk_max` threads.
+    fn next(&mut self, bulk_max: usize) -> Option<(Lane, Job)> {
+        if let Some(job) = self.jobs.pop_front() {
+            return Some((Lane::Ordinary, job));
+        }
+        if self.bulk_running >= bulk_max {
+            return None;
+        }
+        let job = self.bulk.pop_front()?;
+        self.bulk_running += 1;
+        Some((Lane::Bulk, job))
+    }
 }
 
 impl std::fmt::Debug for Queue {
@@ -144,16 +196,16 @@ impl Workers {
 
     /// Jobs that wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.state.lock().jobs.len()
+        self.queue.state.lock().waiting()
     }
 
     /// Takes a job unless the queue is full.
-    fn submit(&self, job: Job) -> bool {
+    fn submit(&self, lane: Lane, job: Job) -> bool {
         let mut state = self.queue.state.lock();
-        if state.jobs.len() >= self.queue.jobs_max {
+        if state.waiting() >= self.queue.jobs_max {
             return false;
         }
-        if state.idle <= state.jobs.len() && state.threads < self.queue.threads_max {
+        if state.idle <= state.waiting() && state.threads < self.queue.threads_max {
             let queue = Arc::clone(&self.queue);
             let started = std::thread::Builder::new()
                 .name("butterflyfx-work".to_owned())
@@ -169,7 +221,10 @@ impl Workers {
                 Err(error) => tracing::warn!(%error, "cannot start another worker thread"),
             }
         }
-        state.jobs.push_back(job);
+        match lane {
+            Lane::Ordinary => state.jobs.push_back(job),
+            Lane::Bulk => state.bulk.push_back(job),
+        }
         drop(state);
         self.queue.wake.notify_one();
         true
@@ -182,6 +237,7 @@ impl Drop for Workers {
         state.closed = true;
         // Jobs hold the app, which holds these workers: none can be waiting here, but be sure.
         state.jobs.clear();
+        state.bulk.clear();
         drop(state);
         self.queue.wake.notify_all();
     }
@@ -190,13 +246,17 @@ impl Drop for Workers {
 impl Queue {
     /// The life of a worker thread.
     fn serve(&self) {
+        let bulk_max = (self.threads_max - 1).max(1);
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some((lane, job)) = state.next(bulk_max) {
                 drop(state);
                 // The panic hook has logged it; the asker sees its channel closed.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state.lock();
+                if lane == Lane::Bulk {
+                    state.bulk_running -= 1;
+                }
             } else if state.closed {
                 return;
             } else {
@@ -255,6 +315,26 @@ mod tests {
             assert_eq!(busy.await, Ok(true));
             assert_eq!(waiting.await, Ok(1));
             assert_eq!(offload(&app, |_| 3).await, Ok(3));
+        });
+    }
+
+    #[test]
+    fn bulk_work_leaves_a_thread_to_the_others() {
+        let app = app(2, 8);
+        let (go, gate) = mpsc::channel::<()>();
+        let (second, order) = mpsc::channel();
+        block_on(async {
+            let mut first = std::pin::pin!(offload_bulk(&app, move |_| gate.recv().is_ok()));
+            assert!(futures_util::poll!(first.as_mut()).is_pending());
+            let mut waiting = std::pin::pin!(offload_bulk(&app, move |_| second.send(()).is_ok()));
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+            for n in 0..20 {
+                assert_eq!(offload(&app, move |_| n).await, Ok(n));
+            }
+            assert!(order.try_recv().is_err(), "a second bulk job took the last thread");
+            go.send(()).expect("the first waits");
+            assert_eq!(first.await, Ok(true));
+            assert_eq!(waiting.await, Ok(true));
         });
     }
 

@@ -5,7 +5,7 @@ use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
 use super::{Answer, Shared, schema};
 use crate::app::App;
-use crate::evaluation::{evaluate, offload};
+use crate::evaluation::{evaluate, offload, offload_bulk};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -364,7 +364,7 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
         }
     };
     let (mut budget, _cancel) = Budget::new(&api.app);
-    let written = offload(&api.app, move |app| -> Outcome<String> {
+    let written = offload_bulk(&api.app, move |app| -> Outcome<String> {
         let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
         out.push_str("{\"results\":[");
         for (index, item) in items.iter().enumerate() {
@@ -507,7 +507,7 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     }
     let rows = Rows::decode(&read_batch(&api, &head.headers, body, 2).await?)?;
     let (mut budget, _cancel) = Budget::new(&api.app);
-    let written = offload(&api.app, move |app| -> Outcome<String> {
+    let written = offload_bulk(&api.app, move |app| -> Outcome<String> {
         let mut out = String::with_capacity(64 + 16 * rows.len().min(1_000_000));
         let mut errors = String::new();
         out.push_str("{\"results\":[");
