@@ -283,6 +283,14 @@ mod tests {
         check("lambda **kw: kw.get('x')", "{}", "null");
         check("lambda **kw: kw['x']", "{}", "KeyError: 'x'");
         check("lambda **kw: kw", r#"{"b": 1, "a": [2.0]}"#, r#"{"b":1,"a":[2.0]}"#);
+        check("lambda **kw: [kw.get('a'), kw, kw['a']]", r#"{"a": 1}"#, r#"[1,{"a":1},1]"#);
+        check("lambda **kw: [kw.get('a'), (lambda: kw)()]", r#"{"a": 1}"#, r#"[1,{"a":1}]"#);
+        check("lambda x, **kw: [kw.get('x', 5), kw.get('a')]", r#"{"a": 1, "x": 2}"#, "[5,1]");
+        check(
+            "lambda f=lambda **kw: kw.get('x', 7), **kw: [f(x=1), f(), kw.get('y')]",
+            r#"{"y": 3}"#,
+            "[1,7,3]",
+        );
         check("lambda x, y=2: x + y", r#"{"x": 1}"#, "3");
         check("lambda x, y=2: x + y", r#"{"x": 1, "y": 5}"#, "6");
         check("lambda x: x", "{}", "MissingParameter(\"x\"): the parameter 'x' has no value");

@@ -100,7 +100,8 @@ impl Interpreter {
     ) -> Result<Value> {
         let result = self.bind_parameters(template, defaults, parameters).and_then(|()| {
             let shared = OnceCell::new();
-            self.run_unit(Program { template, constants, shared: &shared }, 0)
+            let keywords = template.units[0].parameters.is_empty().then_some(&**parameters);
+            self.run_unit(Program { template, constants, shared: &shared }, 0, keywords)
         });
         self.clean_up();
         result
@@ -114,14 +115,15 @@ impl Interpreter {
         unit: u16,
     ) -> Result<Value> {
         let shared = OnceCell::new();
-        let result = self.run_unit(Program { template, constants, shared: &shared }, unit);
+        let result = self.run_unit(Program { template, constants, shared: &shared }, unit, None);
         self.clean_up();
         result
     }
 
     /// Runs a unit whose parameters are on an otherwise empty stack.
-    fn run_unit(&mut self, program: Program<'_>, unit: u16) -> Result<Value> {
+    fn run_unit(&mut self, program: Program<'_>, unit: u16, keywords: Option<&Dict>) -> Result<Value> {
         let mut frame = Frame::new(&program, unit, 0, &[]);
+        frame.keywords = keywords;
         self.enter(&mut frame)?;
         self.run(&mut frame)
     }
@@ -143,8 +145,8 @@ impl Interpreter {
         let unit = &template.units[0];
         if unit.parameters.is_empty() {
             if unit.has_rest {
-                // Where only single names are read of it, `keyword` finds them in the frame.
-                self.stack.push(Value::Dict(given.clone()));
+                // Where only single names are read of it, they are found in the frame.
+                self.stack.push(if template.reads_rest { Value::Dict(given.clone()) } else { Value::None });
             }
             return Ok(());
         }

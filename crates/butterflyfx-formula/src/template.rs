@@ -204,6 +204,8 @@ pub struct Template {
     /// A constant of the data language: takes any parameter and reads none.
     pub(crate) is_constant: bool,
     pub(crate) is_short: bool,
+    /// Whether the formula's own unit uses its `**kw` as a value, not only by single names.
+    pub(crate) reads_rest: bool,
     pub(crate) constants: u16,
     names_of_parameters: Vec<Arc<str>>,
 }
@@ -221,6 +223,7 @@ impl Template {
             units.len() == 1 + default_units.iter().flatten().count() && units[0].ops.iter().all(is_short);
         let names_of_parameters =
             units[0].parameters.iter().map(|parameter| parameter.name.clone()).collect();
+        let reads_rest = reads_rest(&units[0]);
         Template {
             units,
             default_units,
@@ -228,6 +231,7 @@ impl Template {
             keyword_lists,
             is_constant,
             is_short,
+            reads_rest,
             constants,
             names_of_parameters,
         }
@@ -270,6 +274,13 @@ impl Template {
             |unit: &Unit| unit.ops.len() * size_of::<Op>() + unit.parameters.len() * 48 + size_of::<Unit>();
         size_of::<Template>() + self.units.iter().map(unit).sum::<usize>() + self.names.len() * 32
     }
+}
+
+fn reads_rest(unit: &Unit) -> bool {
+    let rest = unit.parameters.len() as u16;
+    unit.has_rest
+        && (unit.ops.contains(&Op::Local(rest))
+            || unit.parameter_cells.iter().any(|(local, _)| *local == rest))
 }
 
 /// Whether an instruction takes bounded time whatever the values are (a big integer or a long

@@ -22,6 +22,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) at: usize,
     pub(crate) cells: Vec<Cell>,
     pub(crate) captured: &'a [Cell],
+    /// The formula's parameters where they are its `**kw` as they stand.
+    pub(crate) keywords: Option<&'a Dict>,
     /// Whether the last run handed out an element of a generator rather than returned.
     pub(crate) has_yielded: bool,
 }
@@ -30,7 +32,7 @@ impl<'a> Frame<'a> {
     /// A frame whose parameters lie on the stack from `base` on. [`Interpreter::enter`] it next.
     #[inline]
     pub(crate) fn new(program: &'a Program<'a>, unit: u16, base: usize, captured: &'a [Cell]) -> Frame<'a> {
-        Frame { program, unit, base, at: 0, cells: Vec::new(), captured, has_yielded: false }
+        Frame { program, unit, base, at: 0, cells: Vec::new(), captured, keywords: None, has_yielded: false }
     }
 
     fn code(&self) -> &'a Unit {
@@ -233,7 +235,10 @@ impl Interpreter {
 
     /// The parameter of `**kw` with a name, `None` where there is none.
     #[inline]
-    fn keyword(&self, frame: &Frame<'_>, name: u16) -> Option<&Value> {
+    fn keyword<'v>(&'v self, frame: &Frame<'v>, name: u16) -> Option<&'v Value> {
+        if let Some(keywords) = frame.keywords {
+            return keywords.get_str(frame.name(name));
+        }
         let rest = frame.code().parameters.len();
         match self.stack.get(frame.base + rest) {
             Some(Value::Dict(given)) => given.get_str(frame.name(name)),
