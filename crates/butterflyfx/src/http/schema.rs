@@ -502,7 +502,7 @@ pub(super) struct TraverseRequest {
     /// `outgoing` where absent.
     direction: Option<Direction>,
     /// How far; 3 where absent.
-    #[schema(minimum = 0)]
+    #[schema(format = "uint64", minimum = 0, maximum = 18446744073709551615_u64)]
     max_depth: Option<u64>,
     /// Only along these types; along all where absent or empty.
     rel_types: Option<Vec<RelationshipType>>,
@@ -827,7 +827,7 @@ pub(super) struct GraphQuery {
     #[param(pattern = "^(0[xX])?[0-9A-Fa-f]{1,16}$")]
     root: String,
     /// How far; 1 where absent.
-    #[param(minimum = 0)]
+    #[param(format = "uint64", minimum = 0, maximum = 18446744073709551615_u64)]
     depth: Option<u64>,
     /// At most this many nodes; 1,000 where absent.
     #[param(minimum = 1, maximum = 10000)]
