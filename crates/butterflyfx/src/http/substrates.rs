@@ -126,13 +126,14 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
-    let precondition = etag::put_precondition(&head.headers)?;
-    let creates_only = precondition == Precondition::Absent;
     let document = read(&api, &head.headers, Accepts::Json, body).await?;
     let mut faults = Faults::default();
     let new = decode_fields(document, &PUT_FIELDS, &mut faults);
     faults.finish()?;
     let new = new.ok_or_else(missing_everything)?;
+    // After the body: what is malformed is told before what does not hold.
+    let precondition = etag::put_precondition(&head.headers)?;
+    let creates_only = precondition == Precondition::Absent;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
     let put = run(&api, defaults, move |app| app.engine.put_substrate(clock::now(), id, new, &precondition))
         .await?;
@@ -165,9 +166,9 @@ pub(super) async fn patch(State(api): State<Shared>, request: Request) -> Answer
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
-    let precondition = etag::precondition(&head.headers)?;
     let document = read(&api, &head.headers, Accepts::JsonOrMergePatch, body).await?;
     let patch = decode_patch(document)?;
+    let precondition = etag::precondition(&head.headers)?;
     let defaults = patch.expression_type.is_some()
         || patch.expression_code.as_deref().is_some_and(|code| may_have_defaults(code, None));
     let patched =
