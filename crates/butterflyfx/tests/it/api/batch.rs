@@ -228,8 +228,10 @@ fn what_was_applied_before_a_break_stays() {
         if stays {
             crate::support::until("some are applied", || api.server.app.engine.counts().0 > before);
         }
+        let metrics = &api.server.app.metrics;
+        crate::support::until("the request is in flight", || metrics.requests_in_flight() > 0);
         drop(stream);
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        crate::support::until("the request has ended", || metrics.requests_in_flight() == 0);
         assert_eq!(api.server.app.engine.counts().0 > before, stays, "{query}");
         if stays {
             let all = api.send("POST /api/v1/query/search", "{\"limit\":10000}").json();
