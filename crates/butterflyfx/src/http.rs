@@ -14,6 +14,7 @@ mod paging;
 pub mod problem;
 mod query;
 mod relationships;
+mod rows;
 mod schema;
 mod substrates;
 mod system;
