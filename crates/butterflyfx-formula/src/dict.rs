@@ -93,6 +93,34 @@ impl Dict {
         }
     }
 
+    /// Whether the key at a position is this text.
+    #[inline]
+    pub fn is_key_at(&self, at: usize, key: &str) -> bool {
+        matches!(self.entries.get(at), Some(Entry { key: Value::Str(text), .. }) if text.as_str() == key)
+    }
+
+    /// Sets the value at a position, where there is one: rows with the same keys are read into one
+    /// dict so, without a search or an allocation.
+    #[inline]
+    pub fn set_value_at(&mut self, at: usize, value: Value) {
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.value = value;
+        }
+    }
+
+    /// Drops the entries from a position on.
+    pub fn truncate(&mut self, length: usize) {
+        if length >= self.entries.len() {
+            return;
+        }
+        let entries: Vec<Entry> = self.entries.drain(..length).collect();
+        // What is left of it is dropped as a dict is.
+        *self = Dict::new();
+        for entry in entries {
+            self.push(entry.hash, entry.key, entry.value);
+        }
+    }
+
     /// The value of `key`.
     ///
     /// # Errors
