@@ -148,6 +148,7 @@ impl Server {
 
     /// Serves the whole program's routes until `stop` is done.
     pub async fn run(self, stop: impl Future<Output = Stop>) {
+        crate::tidying::start(&self.app);
         let program = Program::new(&self.app);
         self.run_with(program, stop).await;
     }

@@ -55,6 +55,10 @@ impl<T: Copy> Column<T> {
         if let Some(last) = self.segments.last_mut() {
             last.truncate(length - (length - 1) / SEGMENT * SEGMENT);
         }
+        if let [only] = self.segments.as_mut_slice() {
+            only.shrink_to(only.len() * 2);
+        }
+        self.segments.shrink_to(self.segments.len() * 2);
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
