@@ -257,3 +257,13 @@ impl Engine {
         (u64::from(state.substrates.alive()), u64::from(state.relationships.alive()))
     }
 }
+
+impl Engine {
+    /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates
+    /// it with many rows of parameters; `None` where something flows in.
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
+    }
+}
