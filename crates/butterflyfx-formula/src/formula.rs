@@ -188,6 +188,20 @@ pub fn evaluate(
     vm.evaluate(template, constants, defaults, parameters)
 }
 
+/// Template and constants of a text, not shared with any other.
+pub(crate) fn lowered(
+    kind: ExpressionType,
+    text: &str,
+    limits: &Limits,
+) -> std::result::Result<(Template, Vec<Value>), FormulaError> {
+    if kind == ExpressionType::Constant {
+        let alone = Formula::constant(text, limits, &Templates::default())?;
+        let template = Template::clone(&alone.template);
+        return Ok((template, alone.constants.to_vec()));
+    }
+    lower_text(kind, text, limits).map(|lowered| (lowered.template, lowered.constants))
+}
+
 /// Scan, parse, lower: on a stack that is large enough for what the scan let through.
 fn lower_text(
     kind: ExpressionType,
