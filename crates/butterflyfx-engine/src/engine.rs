@@ -5,7 +5,7 @@ use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::*;
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::formula::{ExpressionType, Templates};
+use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
 use parking_lot::RwLock;
@@ -270,5 +270,15 @@ impl Engine {
     pub fn counts(&self) -> (u64, u64) {
         let state = self.state.read();
         (u64::from(state.substrates.alive()), u64::from(state.relationships.alive()))
+    }
+}
+
+impl Engine {
+    /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates
+    /// it with many rows of parameters; `None` where something flows in.
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
     }
 }

@@ -601,3 +601,79 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Debug;
+
+    /// What the fast way takes, the other way takes too, and as the same.
+    fn check<K: Kind<New: Debug + PartialEq>>(line: &[u8]) {
+        for depth_max in [2, 64] {
+            let quick = Pull::new(line, depth_max + 1, u64::MAX).and_then(K::decode_quickly);
+            if let Some(quick) = quick {
+                let document = json::read_document(line, depth_max + 1).expect("it is JSON");
+                assert_eq!(K::decode(document).expect("it is acceptable"), quick);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_lines_take_the_fast_way() {
+        let substrate = br#"{"identity":"0x1","expression_type":"lambda","expression_code":"lambda x: x","metadata":{"a":[1,2.5,"b"]}}"#;
+        let relationship = br#" {"rel_type": "DEPENDENCY", "source_id": "0x1", "target_id": "2", "constraints": {"parameter": "x"}, "lineage": null}"#;
+        assert!(Pull::new(substrate, 64, u64::MAX).and_then(Substrates::decode_quickly).is_some());
+        assert!(Pull::new(relationship, 64, u64::MAX).and_then(Relationships::decode_quickly).is_some());
+    }
+
+    const MEMBERS: &[&str] = &[
+        r#""identity":"0xAB""#,
+        r#""identity":null"#,
+        r#""expression_type":"lambda""#,
+        r#""expression_type":"constant""#,
+        r#""expression_type":"function""#,
+        r#""expression_code":"lambda x: x""#,
+        r#""expression\u005fcode": "\"\u00e9\\""#,
+        r#""metadata":{"a":{"b":[1,-2.50,1e3,{"c":null}]},"big":123456789012345678901234567890}"#,
+        r#""metadata" : { }"#,
+        r#""metadata":[]"#,
+        r#""rel_type":"dependency""#,
+        r#""rel_type":"NONE""#,
+        r#""source_id":"0x0000000000000001""#,
+        r#""target_id":"fF""#,
+        r#""target_id":"0x""#,
+        r#""bidirectional":true"#,
+        r#""bidirectional":null"#,
+        r#""constraints":{"parameter":"x"}"#,
+        r#""lineage":"free""#,
+        r#""lineage":null"#,
+        r#""other":1"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn both_ways_agree(
+            members in proptest::collection::vec(proptest::sample::select(MEMBERS), 0..7),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..3),
+        ) {
+            let mut line = format!("{{{}}}", members.join(",")).into_bytes();
+            for (at, byte, what) in changes {
+                let at = at.index(line.len());
+                match what {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, byte),
+                    2 => line.insert(at, b"\"{}[],: \\01\t"[usize::from(byte) % 11]),
+                    _ => {
+                        line.remove(at);
+                    }
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            check::<Substrates>(&line);
+            check::<Relationships>(&line);
+        }
+    }
+}

@@ -262,7 +262,7 @@ pub(super) struct Budget {
 }
 
 /// Tells the worker that nobody waits any more.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(super) struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -271,10 +271,16 @@ impl Drop for CancelOnDrop {
 }
 
 impl Budget {
-    fn new(app: &App) -> (Budget, CancelOnDrop) {
+    pub(super) fn new(app: &App) -> (Budget, CancelOnDrop) {
         let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
         let cancelled = Arc::new(AtomicBool::new(false));
         (Budget { steps_max, steps: steps_max, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_to(&mut self, steps: u64) {
+        self.steps = steps;
+        self.cancelled = Arc::default();
     }
 
     /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
@@ -389,7 +395,8 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
     Ok(wire::ok(written))
 }
 
-fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
+/// The long way of [`invoke_many`].
+pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
     let value = values_of(app, text, INVOCATIONS_LEVELS)?;
     let top = members(&value, &At::Root, &["invocations"])?;
     let what = "an array of {substrate_id, parameters}";
@@ -504,16 +511,15 @@ impl Rows {
         }
     }
 
-    /// A row's parameters; `last` are those of the row before, whose room is used again.
-    fn row(&self, index: usize, last: &mut Arc<Dict>) -> Outcome<()> {
+    /// A row's parameters; `last` are those of the row before, whose room is used again. Answers
+    /// whether the names are the same.
+    fn row(&self, index: usize, last: &mut Arc<Dict>) -> Outcome<bool> {
         match self {
             Rows::Rows(rows) => match rows.get(index) {
                 Some(Value::Dict(row)) => *last = Arc::clone(row),
                 _ => {
-                    return Err(Problem::invalid(
-                        format!("/rows/{index}"),
-                        "a row must be an object: a value for each name",
-                    ));
+                    let message = "a row must be an object: a value for each name";
+                    return Err(Problem::invalid(format!("/rows/{index}"), message));
                 }
             },
             Rows::Columns(columns, _) => {
@@ -524,6 +530,7 @@ impl Rows {
                         for (at, (_, value)) in values.enumerate() {
                             row.set_value_at(at, value.clone());
                         }
+                        return Ok(true);
                     }
                     _ => {
                         let mut row = Dict::new();
@@ -535,7 +542,7 @@ impl Rows {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -563,48 +570,20 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     Ok(wire::ok(written))
 }
 
-fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], mut budget: Budget) -> Outcome<String> {
+/// The long way of [`invoke_rows`].
+pub(super) fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
     let rows = Rows::decode(&values_of(app, text, ROWS_LEVELS)?)?;
-    let mut out = String::with_capacity(64 + 16 * rows.len().min(1_000_000));
-    let mut errors = String::new();
+    let mut all = rows::Rows::new(app, id, budget, 16 * rows.len().min(1_000_000));
     let mut row = Arc::default();
-    out.push_str("{\"results\":[");
-    for index in 0..rows.len() {
-        if index > 0 {
-            out.push(',');
+    let evaluated = (0..rows.len()).try_for_each(|index| match rows.row(index, &mut row) {
+        Ok(is_same) => all.row(&row, is_same),
+        Err(problem) => all.bad_row(problem),
+    });
+    match evaluated {
+        Ok(()) => Ok(all.finish()),
+        Err(problem) => {
+            all.count();
+            Err(problem)
         }
-        let outcome = match rows.row(index, &mut row) {
-            Err(problem) => Err(problem),
-            Ok(()) => budget
-                .evaluate(app, id, &row)?
-                .and_then(|evaluation| write_result(app, id, &evaluation.value, &mut out)),
-        };
-        if let Err(problem) = outcome {
-            write_row_error(problem, index as u64, &mut out, &mut errors);
-        }
-        check_answer(out.len() + errors.len())?;
     }
-    Ok(end_rows(out, &errors))
-}
-
-/// Writes what stands for a row that failed, and its problem.
-#[cold]
-pub(super) fn write_row_error(problem: Box<Problem>, row: u64, out: &mut String, errors: &mut String) {
-    out.push_str("null");
-    if !errors.is_empty() {
-        errors.push(',');
-    }
-    problem.with_number("row", row).write(None, errors);
-}
-
-/// Ends the answer to many rows.
-pub(super) fn end_rows(mut out: String, errors: &str) -> String {
-    out.push(']');
-    if !errors.is_empty() {
-        out.push_str(",\"errors\":[");
-        out.push_str(errors);
-        out.push(']');
-    }
-    out.push('}');
-    out
 }

@@ -9,8 +9,12 @@
 use super::invoke::{self, Budget, check_answer, write_invocation, write_result};
 use super::problem::{Outcome, Problem};
 use crate::app::App;
+use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_engine::model::Evaluation;
 use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::formula::{Binding, Formula};
+use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json::{Members, Pull};
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,64 +45,81 @@ pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> 
         return None;
     }
     let mut rows = pull.array()?;
-    let mut all = Rows {
-        app,
-        id,
-        budget: budget.clone(),
-        tally: Tally::default(),
-        row: Arc::default(),
-        out: String::with_capacity(64 + text.len() / 2),
-        errors: String::new(),
-    };
-    all.out.push_str("{\"results\":[");
-    match all.run(&mut pull, &mut rows) {
+    let mut all = Rows::new(app, id, budget.clone(), text.len() / 2);
+    match all.read(&mut pull, &mut rows) {
         Ok(()) => {}
         Err(None) => return None,
         Err(Some(problem)) => {
+            let mut rest = Arc::default();
             while pull.element(&mut rows)? {
-                pull.dict(&mut all.row)?;
+                pull.dict(&mut rest)?;
             }
             is_ended(&mut pull, &mut top)?;
-            all.tally.count(app);
+            all.count();
             return Some(Err(problem));
         }
     }
     is_ended(&mut pull, &mut top)?;
-    all.tally.count(app);
-    Some(Ok(invoke::end_rows(all.out, &all.errors)))
+    Some(Ok(all.finish()))
 }
 
 fn is_ended(pull: &mut Pull<'_>, top: &mut Members) -> Option<()> {
     (pull.key(top)?.is_none() && pull.is_at_end()).then_some(())
 }
 
-struct Rows<'a> {
+/// Evaluates the rows of one request, one after the other, and writes what they give.
+pub(super) struct Rows<'a> {
     app: &'a App,
     id: SubstrateId,
+    /// The formula, where it stands for itself; else the engine collects what flows in each time.
+    formula: Option<Formula>,
+    /// Where its parameters stand in rows like the last; looked for once two rows are alike.
+    binding: Option<Option<Binding>>,
+    vm: Interpreter,
     budget: Budget,
     tally: Tally,
-    row: Arc<Dict>,
+    index: u64,
     out: String,
     errors: String,
 }
 
-impl Rows<'_> {
-    fn run(&mut self, pull: &mut Pull<'_>, rows: &mut Members) -> Result<(), Stop> {
-        let mut index = 0;
+impl<'a> Rows<'a> {
+    pub(super) fn new(app: &'a App, id: SubstrateId, budget: Budget, bytes: usize) -> Rows<'a> {
+        let mut out = String::with_capacity(64 + bytes);
+        out.push_str("{\"results\":[");
+        Rows {
+            app,
+            id,
+            // What is wrong with the substrate each row is told.
+            formula: app.engine.unbound_formula(id).unwrap_or_default(),
+            binding: None,
+            vm: Interpreter::new(app.engine.limits()),
+            budget,
+            tally: Tally::default(),
+            index: 0,
+            out,
+            errors: String::new(),
+        }
+    }
+
+    fn read(&mut self, pull: &mut Pull<'_>, rows: &mut Members) -> Result<(), Stop> {
+        let mut row = Arc::default();
         while pull.element(rows).ok_or(None)? {
-            pull.dict(&mut self.row).ok_or(None)?;
-            self.one(index).map_err(Some)?;
-            index += 1;
+            let is_same = pull.dict(&mut row).ok_or(None)?;
+            self.row(&row, is_same).map_err(Some)?;
         }
         Ok(())
     }
 
-    fn one(&mut self, index: u64) -> Outcome<()> {
-        if index > 0 {
-            self.out.push(',');
-        }
+    /// Evaluates a row; `is_same` where its names are those of the row before, in the same order.
+    /// A refusal ends the request.
+    pub(super) fn row(&mut self, row: &Arc<Dict>, is_same: bool) -> Outcome<()> {
         self.budget.check()?;
-        let outcome = match self.app.engine.evaluate(self.id, &self.row, false) {
+        self.separate();
+        if !is_same {
+            self.binding = None;
+        }
+        let outcome = match self.evaluate(row, is_same) {
             Ok(evaluation) => {
                 self.tally.evaluations += 1;
                 self.tally.steps += evaluation.cost.steps;
@@ -110,10 +131,68 @@ impl Rows<'_> {
                 Err(self.budget.failed(self.app, error)?)
             }
         };
-        if let Err(problem) = outcome {
-            invoke::write_row_error(problem, index, &mut self.out, &mut self.errors);
+        self.end_row(outcome)
+    }
+
+    /// Writes a problem in a row's place.
+    pub(super) fn bad_row(&mut self, problem: Box<Problem>) -> Outcome<()> {
+        self.separate();
+        self.end_row(Err(problem))
+    }
+
+    fn separate(&mut self) {
+        if self.index > 0 {
+            self.out.push(',');
         }
+    }
+
+    fn end_row(&mut self, outcome: Outcome<()>) -> Outcome<()> {
+        if let Err(problem) = outcome {
+            self.out.push_str("null");
+            if !self.errors.is_empty() {
+                self.errors.push(',');
+            }
+            problem.with_number("row", self.index).write(None, &mut self.errors);
+        }
+        self.index += 1;
         check_answer(self.out.len() + self.errors.len())
+    }
+
+    fn evaluate(&mut self, row: &Arc<Dict>, is_same: bool) -> Result<Evaluation, EngineError> {
+        if let Some(formula) = &self.formula {
+            if is_same && self.binding.is_none() {
+                self.binding = Some(formula.bind(row));
+            }
+            self.vm.meter.reset();
+            let value = match &self.binding {
+                Some(Some(binding)) => formula.evaluate_bound(&mut self.vm, row, binding),
+                _ => formula.evaluate(&mut self.vm, row),
+            };
+            if let Ok(value) = value {
+                return Ok(Evaluation { value, cost: self.vm.meter.cost(), inputs: None });
+            }
+        }
+        // The engine has the words for what was raised, and where in the text.
+        self.app.engine.evaluate(self.id, row, false)
+    }
+
+    /// Tells the counters of what was evaluated.
+    pub(super) fn count(&self) {
+        self.tally.count(self.app);
+    }
+
+    /// The answer.
+    pub(super) fn finish(self) -> String {
+        self.count();
+        let mut out = self.out;
+        out.push(']');
+        if !self.errors.is_empty() {
+            out.push_str(",\"errors\":[");
+            out.push_str(&self.errors);
+            out.push(']');
+        }
+        out.push('}');
+        out
     }
 }
 
@@ -197,4 +276,81 @@ fn one(
         problem.write(None, out);
     }
     check_answer(out.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+    use butterflyfx_engine::model::{NewSubstrate, OnConflict};
+    use butterflyfx_formula::document::Document;
+    use butterflyfx_formula::formula::ExpressionType;
+
+    /// The two ways answer the same, times aside; `is_quick` where the fast one is taken.
+    fn check(formula: &str, text: &str, is_quick: bool) {
+        let app = App::new(Config::default());
+        let new = NewSubstrate {
+            identity: Some(SubstrateId(1)),
+            expression_type: ExpressionType::Lambda,
+            expression_code: formula.to_owned(),
+            metadata: Document::Map(Vec::new()),
+        };
+        app.engine.create_substrate(clock::now(), new, OnConflict::Refuse).expect("created");
+        let mut budget = Budget::new(&app).0;
+        let is_many = text.contains("invocations");
+        for steps in [u64::MAX, 6] {
+            budget.limit_to(steps);
+            let (quick, long) = if is_many {
+                let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
+                (invocations(&app, text.as_bytes(), &budget), long)
+            } else {
+                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone());
+                (rows(&app, SubstrateId(1), text.as_bytes(), &budget), long)
+            };
+            assert_eq!(quick.is_some(), is_quick, "{text}");
+            if let Some(quick) = quick {
+                assert_eq!(told(quick), told(long), "{formula} {text}");
+            }
+        }
+    }
+
+    /// An answer without what differs from time to time.
+    fn told(answer: Outcome<String>) -> String {
+        match answer {
+            Err(problem) => {
+                let mut out = String::new();
+                problem.write(None, &mut out);
+                out
+            }
+            Ok(text) => {
+                let mut parts = text.split("\"invocation_time_ms\":");
+                let first = parts.next().unwrap_or_default().to_owned();
+                parts.fold(first, |all, part| all + part.split_once(',').map_or("", |(_, rest)| rest))
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_answer_the_same() {
+        let product = "lambda x, y=2: x * y";
+        check(product, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"x":5.5,"y":-6}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":3,"y":4},{"y":1,"x":2},{"y":3,"x":4}, {}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":"a"},{"x":null},{"x":[1]},{"z":1},{"z":2}]}"#, true);
+        check(product, r#"{ "rows" : [ ] }"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":1,"x":2}]}"#, false);
+        check(product, r#"{"rows":[{"x":1},7]}"#, false);
+        check(product, r#"{"rows":[{"x":1}],"columns":null}"#, false);
+        check(product, r#"{"rows":[{"x":1},{"x":2},{"x":3},{"x":4}] x}"#, false);
+        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, false);
+        let keywords = "lambda **kw: [kw.get('x', 0), kw.get('y', 5), len(kw), kw['x']]";
+        check(keywords, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"y":4},{"y":4},{}]}"#, true);
+        check("lambda **kw: kw", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x, **kw: [x, kw]", r#"{"rows":[{"x":1,"y":1},{"x":3,"y":2},{"x":4}]}"#, true);
+        check("lambda x: (lambda: x)()", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x: 1 / x", r#"{"rows":[{"x":1},{"x":0},{"x":4},{"x":0}]}"#, true);
+        let items = r#"{"substrate_id":"1","parameters":{"x":2}},{"substrate_id":"0x2"},{"parameters":{"x":0},"substrate_id":"1"}"#;
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items}]}}"), true);
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items},{{}}]}}"), false);
+    }
 }
