@@ -1,7 +1,7 @@
 //! The whole state, packed: what changes it and keeps its parts consistent with each other.
 //!
 //! Nothing here takes locks, evaluates or knows pages. Bytes for each thing are counted in
-//! `docs/decisions/0007-dense-state.md`.
+//! `docs/decisions/0008-dense-state.md`.
 
 pub(crate) mod adjacency;
 mod ages;

@@ -3,7 +3,7 @@
 //! A slot has its identity, the place of its *record*, and its age. The record is a blob of bytes:
 //! version and time of the last change where there was one, then the formula (the number of its
 //! shape and the numbers that its text has in place of the shape's holes, or else its whole text),
-//! then metadata. `docs/decisions/0007-dense-state.md` counts the bytes.
+//! then metadata. `docs/decisions/0008-dense-state.md` counts the bytes.
 
 use crate::error::EngineError;
 use crate::identity::SubstrateId;
