@@ -33,7 +33,8 @@ def write(directory):
             "version": pyarrow.array([1] * len(batch), pyarrow.int64()),
         }
         table = pyarrow.table(columns)
-        file = file or pyarrow.parquet.ParquetWriter(os.path.join(directory, "substrates.parquet"), table.schema)
+        path = os.path.join(directory, "substrates.parquet")
+        file = file or pyarrow.parquet.ParquetWriter(path, table.schema)
         file.write_table(table)
     file.close()
     file = None
@@ -46,7 +47,8 @@ def write(directory):
             "created_at": pyarrow.array(range(now, now + len(batch)), pyarrow.int64()),
         }
         table = pyarrow.table(columns)
-        file = file or pyarrow.parquet.ParquetWriter(os.path.join(directory, "relationships.parquet"), table.schema)
+        path = os.path.join(directory, "relationships.parquet")
+        file = file or pyarrow.parquet.ParquetWriter(path, table.schema)
         file.write_table(table)
     file.close()
 

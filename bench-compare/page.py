@@ -14,7 +14,8 @@ NAMES = {
 }
 BEGIN = "<!-- written by bench-compare/run --update-docs: begin -->"
 END = "<!-- written by bench-compare/run --update-docs: end -->"
-COLUMNS = ["system", "version", "B/substrate", "B/relationship", "resident", "substrates/s", "relationships/s"]
+COLUMNS = ["system", "version", "B/substrate", "B/relationship", "resident"]
+COLUMNS += ["substrates/s", "relationships/s"]
 COLUMNS += ["one hop, median", "p99", "PING or GET /livez"]
 
 
@@ -67,10 +68,11 @@ def rows(result):
 def text(result):
     table = [COLUMNS, *rows(result)]
     widths = [max(len(row[at]) for row in table) for at in range(len(COLUMNS))]
-    lines = [
-        "  ".join(cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths)))
-        for row in table
-    ]
+    lines = []
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row[:2], widths)]
+        cells += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:])]
+        lines.append("  ".join(cells))
     head = (
         f"{result['substrates']:,} substrates, {result['relationships']:,} relationships, "
         f"{result['queries']:,} queries; {result['seconds']:.0f} s in all"
@@ -99,18 +101,24 @@ def update(result, docs):
         file.write(new)
 
 
+def whole(value):
+    return f"{value:.0f}"
+
+
 PANELS = [
-    ("bytes_per_substrate", "Resident bytes a substrate", "less is better", lambda value: f"{value:.0f}"),
-    ("bytes_per_relationship", "Resident bytes a relationship", "less is better", lambda value: f"{value:.0f}"),
+    ("bytes_per_substrate", "Resident bytes a substrate", "less is better", whole),
+    ("bytes_per_relationship", "Resident bytes a relationship", "less is better", whole),
     ("substrates_per_s", "Substrates loaded a second", "more is better", rate),
     ("relationships_per_s", "Relationships loaded a second", "more is better", rate),
     ("hop_median_us", "One hop, median", "less is better", micros),
     ("hop_p99_us", "One hop, 99th percentile", "less is better", micros),
 ]
 STYLE = """
-  svg { --page: #ffffff; --ink: #1f2328; --quiet: #59636e; --line: #d1d9e0; --ours: #0969da; --theirs: #9aa4af; }
+  svg { --page: #ffffff; --ink: #1f2328; --quiet: #59636e; --line: #d1d9e0; }
+  svg { --ours: #0969da; --theirs: #9aa4af; }
   @media (prefers-color-scheme: dark) {
-    svg { --page: #0d1117; --ink: #f0f6fc; --quiet: #9198a1; --line: #3d444d; --ours: #4493f8; --theirs: #6e7681; }
+    svg { --page: #0d1117; --ink: #f0f6fc; --quiet: #9198a1; --line: #3d444d; }
+    svg { --ours: #4493f8; --theirs: #6e7681; }
   }
   text { font: 12px system-ui, sans-serif; fill: var(--ink); }
   .title { font-weight: 600; font-size: 13px; }
@@ -155,7 +163,8 @@ def chart(result):
             long = max(bar * math.log10(value / low) / span, 1)
             kind = "ours" if system in ("kernel", "butterflyfx") else "theirs"
             out.append(f'<text x="{left + label - 8}" y="{y + 12}" text-anchor="end">{NAMES[system]}</text>')
-            out.append(f'<rect class="{kind}" x="{left + label}" y="{y}" width="{long:.1f}" height="16" rx="2"/>')
+            place = f'x="{left + label}" y="{y}" width="{long:.1f}" height="16"'
+            out.append(f'<rect class="{kind}" {place} rx="2"/>')
             out.append(f'<text x="{left + label + long + 5:.1f}" y="{y + 12}">{form(value)}</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"

@@ -162,8 +162,9 @@ class ButterflyFx(Server):
     def load_relationships(self, graph):
         seconds = 0
         for _, batch in graph.relationships(50_000):
+            ids = graph.ids
             lines = [
-                f'{{"rel_type":"DEPENDENCY","source_id":"{graph.ids[s]:016X}","target_id":"{graph.ids[t]:016X}"}}'
+                f'{{"rel_type":"DEPENDENCY","source_id":"{ids[s]:016X}","target_id":"{ids[t]:016X}"}}'
                 for s, t, _ in batch
             ]
             seconds += self._post("/api/v1/relationships/batch?results=none", lines)
@@ -209,8 +210,8 @@ class Redis(Server):
             for i, identity in batch:
                 now = FIRST_TIME_US + i
                 value = (
-                    f'{{"expression_type":"lambda","expression_code":"{code(i)}","metadata":{metadata_json(i)},'
-                    f'"created_at":{now},"updated_at":{now},"version":1}}'
+                    f'{{"expression_type":"lambda","expression_code":"{code(i)}",'
+                    f'"metadata":{metadata_json(i)},"created_at":{now},"updated_at":{now},"version":1}}'
                 )
                 commands.append(Resp.encode("SET", b"s" + identity.to_bytes(8, "big"), value))
             seconds += self._send(commands)

@@ -122,7 +122,8 @@ pub fn resident_at_rest() -> io::Result<u64> {
 fn resident() -> io::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|digits| digits.parse::<u64>().ok());
+    let kib =
+        line.and_then(|rest| rest.split_whitespace().next()).and_then(|digits| digits.parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS in /proc/self/status"))
 }
 
@@ -184,7 +185,13 @@ pub fn percentile(sorted: &[u64], share: f64) -> u64 {
 }
 
 /// The report of an embedded library on one line, as `bench-compare/run` reads it.
-pub fn report(version: &str, resident: [u64; 3], load: [Duration; 2], found: Found, latencies: &[u64]) -> String {
+pub fn report(
+    version: &str,
+    resident: [u64; 3],
+    load: [Duration; 2],
+    found: Found,
+    latencies: &[u64],
+) -> String {
     format!(
         "{{\"version\":\"{version}\",\"resident\":{resident:?},\"seconds\":[{},{}],\"median_ns\":{},\"p99_ns\":{},\
          \"found\":[{},{},{}]}}",

@@ -32,7 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (n, m, queries): (u64, u64, u64) = (substrates.parse()?, relationships.parse()?, queries.parse()?);
     if n == 0 || n > u64::from(u32::MAX) || m > n.saturating_mul(n) / 2 {
-        return Err("at least one substrate, and at most half as many relationships as there are pairs".into());
+        return Err(
+            "at least one substrate, and at most half as many relationships as there are pairs".into()
+        );
     }
     let directory = PathBuf::from(directory);
     let file = |name: &str| File::create(directory.join(name)).map(BufWriter::new);

@@ -40,7 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         shared::timed(&mut load[0], || {
             new.into_iter().try_for_each(|new| {
                 now += 1;
-                engine.create_substrate(Timestamp(now), new, OnConflict::Refuse).map(|made| drop(black_box(made)))
+                engine
+                    .create_substrate(Timestamp(now), new, OnConflict::Refuse)
+                    .map(|made| drop(black_box(made)))
             })
         })
         .map_err(said)?;
@@ -70,7 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let page = PageRequest { limit: 10_000, after: None };
     let (found, latencies) = shared::ask(&shared::queries(&directory)?, |id, found| {
-        let (page, _) = engine.relationships_of(SubstrateId(id), Direction::Outgoing, TypeSet::default(), &page)?;
+        let (page, _) =
+            engine.relationships_of(SubstrateId(id), Direction::Outgoing, TypeSet::default(), &page)?;
         for one in &page.items {
             found.add(one.id.0, black_box(one).target.0);
         }

@@ -54,7 +54,12 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
 /// The length of the answer that `bytes` begins with, `None` where it is not all there.
 type Length = fn(&[u8]) -> Result<Option<usize>, String>;
 
-fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>, length: Length) -> Result<(), Box<dyn Error>> {
+fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    answer: &mut Vec<u8>,
+    length: Length,
+) -> Result<(), Box<dyn Error>> {
     stream.write_all(request)?;
     let mut filled = 0;
     loop {
