@@ -1,16 +1,17 @@
 //! Blocks of words of many sizes, without a heap object for each and with little slack.
 //!
-//! A block belongs to a size class; a slab of 64 KiB holds blocks of one class. Classes lie so close
+//! A block belongs to a size class; a slab of 1 MiB holds blocks of one class, and is so large that
+//! the allocator gives it back to the system as a whole. Classes lie so close
 //! together that three in a hundred words are unused, where a general allocator's would waste ten.
 //! A slab whose last block is freed gives its memory back. What fragmentation leaves (slabs that are
 //! mostly holes) is *drained*: nothing new goes into such slabs, and whoever owns blocks there moves
 //! them, a few at a time.
 
 /// Words of a slab; small in tests, so that tests fill many.
-const SLAB_WORDS: usize = if cfg!(test) { 1 << 12 } else { 1 << 14 };
+const SLAB_WORDS: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
 
-/// Blocks begin at even words, so that an offset in a slab takes 13 bits.
-const OFFSET_BITS: u32 = 13;
+/// Blocks begin at even words, so that an offset in a slab takes 17 bits.
+const OFFSET_BITS: u32 = 17;
 
 /// Words of a cache line, and how many lines of a block are loaded ahead at most.
 const LINE_WORDS: usize = 16;
@@ -56,7 +57,8 @@ pub(crate) struct Blocks {
     open: Vec<Vec<u32>>,
     /// Slabs without memory, to use again.
     vacant: Vec<u32>,
-    /// Words in blocks in use.
+    /// Words that slabs have begun to use, and those of them in blocks in use.
+    begun_words: usize,
     used_words: usize,
     /// The same when slabs were drained last.
     drained_at: usize,
@@ -108,6 +110,7 @@ impl Blocks {
                 slab.words.reserve_exact(SLAB_WORDS);
             }
             slab.words.resize(offset + capacity, 0);
+            self.begun_words += capacity;
             offset
         } else {
             let offset = slab.free as usize;
@@ -147,6 +150,7 @@ impl Blocks {
         slab.used -= 1;
         self.used_words -= slab.block as usize;
         if slab.used == 0 {
+            self.begun_words -= slab.words.len();
             // Its entry in the list of its class is dropped when that is met.
             *slab = Slab { free: END, ..Slab::default() };
             self.vacant.push(number as u32);
@@ -216,10 +220,9 @@ impl Blocks {
     /// Whether holes are worth draining: over a sixteenth of all, and more than a few slabs; and whether
     /// there has been a change since it was tried last.
     pub(crate) fn wants_draining(&self) -> bool {
-        let all = (self.slabs.len() - self.vacant.len()) * SLAB_WORDS;
-        let spare = if cfg!(test) { 4 * SLAB_WORDS } else { 32 * SLAB_WORDS };
+        let spare = if cfg!(test) { 4 * SLAB_WORDS } else { SLAB_WORDS };
         let changed = self.used_words.abs_diff(self.drained_at);
-        all > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
+        self.begun_words > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
     }
 
     /// Marks the slabs that are worth emptying; `false` if there are none. Then the owner of the
@@ -227,8 +230,8 @@ impl Blocks {
     pub(crate) fn start_draining(&mut self) -> bool {
         let mut found = false;
         for slab in &mut self.slabs {
-            let capacity = SLAB_WORDS.checked_div(slab.block as usize).unwrap_or(0) as u32;
-            slab.draining = slab.used > 0 && slab.used * 4 < capacity * 3;
+            let begun = slab.words.len().checked_div(slab.block as usize).unwrap_or(0) as u32;
+            slab.draining = slab.used > 0 && slab.used * 8 < begun * 7;
             found |= slab.draining;
         }
         found
