@@ -14,6 +14,10 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// One of the allocators that Grafeo's documentation offers, and the same as ButterflyFx has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(std::env::args().nth(1).ok_or("compare-grafeo DIRECTORY")?);
     let db = GrafeoDB::new_in_memory();
