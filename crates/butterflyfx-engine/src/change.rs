@@ -268,9 +268,8 @@ impl Engine {
             results.extend(prepared.into_iter().map(|one| {
                 let one = one?;
                 let (source, target) = (ends.next().flatten(), ends.next().flatten());
-                let missing = |id| EngineError::SubstrateNotFound(id);
-                let source = source.ok_or_else(|| missing(one.new.source))?;
-                let target = target.ok_or_else(|| missing(one.new.target))?;
+                let source = source.ok_or(EngineError::SubstrateNotFound(one.new.source))?;
+                let target = target.ok_or(EngineError::SubstrateNotFound(one.new.target))?;
                 relate(&mut state, now, one, (source, target), on_conflict)
             }));
         });

@@ -241,6 +241,17 @@ impl Engine {
         self.invoke(id, parameters, explain)
     }
 
+    /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates
+    /// it with many rows of parameters; `None` where something flows in.
+    ///
+    /// # Errors
+    /// `SubstrateNotFound`.
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
+    }
+
     /// Whether an evaluation is short by its form (a formula without loops and without bound
     /// inputs), so that it may run on a network thread.
     pub fn is_short(&self, id: SubstrateId) -> Result<bool> {
@@ -270,15 +281,5 @@ impl Engine {
     pub fn counts(&self) -> (u64, u64) {
         let state = self.state.read();
         (u64::from(state.substrates.alive()), u64::from(state.relationships.alive()))
-    }
-}
-
-impl Engine {
-    /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates
-    /// it with many rows of parameters; `None` where something flows in.
-    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
-        let state = self.state.read();
-        let slot = state.substrates.require(id)?;
-        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
     }
 }

@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::template::Op;
 use crate::value::Value;
 use smallvec::SmallVec;
+use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// Numbers that were taken out of a text, in its order.
@@ -124,15 +125,6 @@ impl Shape {
         let defaults = self.defaults.iter().map(|&at| constants[usize::from(at)].clone()).collect();
         Formula { template: Arc::clone(&self.template), constants: constants.into_iter().collect(), defaults }
     }
-
-    /// Bytes of memory, roughly, without the template.
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Shape>()
-            + self.skeleton.len()
-            + self.text.len()
-            + self.holes.len() * size_of::<Hole>()
-            + self.constants.len() * size_of::<Value>()
-    }
 }
 
 /// What checking a text gives.
@@ -166,6 +158,7 @@ impl Checked {
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
     inner: RwLock<Shelf>,
+    hasher: foldhash::fast::RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -217,7 +210,7 @@ impl Templates {
         let Some(skeleton) = skeleton else {
             return Formula::new(kind, text, limits, self).map(Checked::Whole);
         };
-        let hash = self.hash_of(&skeleton);
+        let hash = self.shapes().hasher.hash_one(&*skeleton);
         let shelf = || self.shapes().inner.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = shelf().find(hash, &skeleton) {
             return Ok(Checked::Shaped(shape, numbers));

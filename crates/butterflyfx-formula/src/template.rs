@@ -317,7 +317,6 @@ fn is_short(op: &Op) -> bool {
 pub struct Templates {
     inner: Mutex<Shelf>,
     shapes: Shapes,
-    hasher: foldhash::fast::RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -342,10 +341,6 @@ impl Templates {
 
     pub(crate) fn shapes(&self) -> &Shapes {
         &self.shapes
-    }
-
-    pub(crate) fn hash_of(&self, bytes: &[u8]) -> u64 {
-        self.hasher.hash_one(bytes)
     }
 
     /// The shared template equal to this one.

@@ -415,7 +415,6 @@ impl Adjacency {
         if is_hub {
             // The pieces stay where they are.
             let hub = self.hubs.remove(&from.0).unwrap_or_default();
-            self.hubs.insert(from.0, Hub::default());
             self.take(from);
             let words = self.page_with_room(to, 0);
             set_length(words, to.at(), HUB);

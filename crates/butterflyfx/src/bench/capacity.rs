@@ -139,7 +139,8 @@ pub fn run(options: &Options) -> Result<Report, String> {
         if options.delete_percent > 0 { Some(delete(&engine, &ids, options, &mut hash)?) } else { None };
     drop(ids);
     let settled_bytes = settled();
-    let rss_bytes = if deletion.is_some() { with_relationships - own_bytes } else { settled_bytes };
+    let rss_bytes =
+        if deletion.is_some() { with_relationships.saturating_sub(own_bytes) } else { settled_bytes };
 
     let bytes_per_substrate = with_substrates.saturating_sub(empty) as f64 / n as f64;
     let bytes_per_relationship =
