@@ -172,9 +172,14 @@ struct Shelf {
 
 impl Shelf {
     fn find(&self, hash: u64, skeleton: &[u8]) -> Option<Arc<Shape>> {
-        let is_it = |shape: &Weak<Shape>| shape.upgrade().is_some_and(|shape| *shape.skeleton == *skeleton);
-        let found = self.table.find(hash, |(other, shape)| *other == hash && is_it(shape))?;
-        found.1.upgrade()
+        let mut found = None;
+        self.table.find(hash, |(other, shape)| {
+            if *other == hash {
+                found = shape.upgrade().filter(|shape| *shape.skeleton == *skeleton);
+            }
+            found.is_some()
+        });
+        found
     }
 
     /// Whether the skeleton was seen before; from now on it was.
@@ -249,9 +254,10 @@ fn skeleton(kind: ExpressionType, text: &str, numbers: &mut Numbers) -> Option<S
     }
     let mut skeleton = Skeleton::with_capacity(text.len() + 1);
     skeleton.push(b'0' + kind as u8);
-    let mut at = 0;
+    // What stands before `kept_to` is in the skeleton; the rest up to `at` goes there in one piece.
+    let (mut at, mut kept_to) = (0, 0);
     while let Some(&byte) = text.get(at) {
-        let end = match byte {
+        match byte {
             b'0'..=b'9' | b'.' => {
                 let end = at + text[at..].iter().take_while(|&&byte| is_word(byte) || byte == b'.').count();
                 // A sign may follow an exponent.
@@ -263,28 +269,26 @@ fn skeleton(kind: ExpressionType, text: &str, numbers: &mut Numbers) -> Option<S
                     if numbers.len() == NUMBERS_MAX {
                         return None;
                     }
+                    skeleton.extend_from_slice(&text[kept_to..at]);
                     skeleton.push(hole);
                     numbers.push(number);
-                    at = end;
-                    continue;
+                    kept_to = end;
                 }
-                end
+                at = end;
             }
             b'A'..=b'Z' | b'a'..=b'z' | b'_' => {
-                let end = at + text[at..].iter().take_while(|&&byte| is_word(byte)).count();
+                at += text[at..].iter().take_while(|&&byte| is_word(byte)).count();
                 // It would be the string's prefix.
-                if matches!(text.get(end), Some(b'"' | b'\'')) {
+                if matches!(text.get(at), Some(b'"' | b'\'')) {
                     return None;
                 }
-                end
             }
-            b'"' | b'\'' => string_end(text, at)?,
-            b' '..0x7F if !matches!(byte, b'#' | b'\\') => at + 1,
+            b'"' | b'\'' => at = string_end(text, at)?,
+            b' '..0x7F if !matches!(byte, b'#' | b'\\') => at += 1,
             _ => return None,
-        };
-        skeleton.extend_from_slice(&text[at..end]);
-        at = end;
+        }
     }
+    skeleton.extend_from_slice(&text[kept_to..]);
     (kind != ExpressionType::Constant || skeleton.len() == 2 && numbers.len() == 1).then_some(skeleton)
 }
 
