@@ -3,6 +3,7 @@
 //! Each figure is the median of several runs with its spread, and every scenario prints a hash of
 //! its results, so that work cannot be left out unnoticed.
 
+pub mod closed_loop;
 pub mod graph;
 pub mod http;
 pub mod kernel;
@@ -42,10 +43,14 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(kernel)
         .subcommand(http)
+        .subcommand(load::command())
 }
 
 /// Runs the scenario that was asked for.
 pub fn run(matches: &ArgMatches) -> Exit {
+    if let Some(("load", matches)) = matches.subcommand() {
+        return load::run(matches);
+    }
     let (report, is_json) = match matches.subcommand() {
         Some(("kernel", matches)) => (kernel::run(&kernel::Options::from(matches)), matches.get_flag("json")),
         Some(("http", matches)) => (http::run(&http::Options::from(matches)), matches.get_flag("json")),
