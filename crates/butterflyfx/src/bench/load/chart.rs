@@ -46,7 +46,7 @@ pub struct Series {
     pub colour: usize,
     /// How it is drawn.
     pub look: Look,
-    /// Seconds and value.
+    /// Seconds and value; a value that is no number is a gap.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -120,6 +120,7 @@ impl Chart {
 
     fn value_axis(&self) -> Axis {
         let values = self.series.iter().flat_map(|series| &series.points).map(|(_, value)| *value);
+        let values = values.filter(|value| !value.is_nan());
         if self.is_log { Axis::log(values) } else { Axis::linear(values) }
     }
 
@@ -165,14 +166,19 @@ impl Chart {
     fn draw(&self, out: &mut String, axis: &Axis, series: &Series) {
         let colour = series.colour;
         let mut path = String::new();
-        for (at, (seconds, value)) in series.points.iter().enumerate() {
+        let mut letter = 'M';
+        for (seconds, value) in &series.points {
+            if value.is_nan() {
+                letter = 'M';
+                continue;
+            }
             let (x, y) = (self.x(*seconds), axis.y(*value));
             if series.look == Look::Dots {
                 let _ =
                     write!(out, "<circle class=\"dot f{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
             }
-            let letter = if at == 0 { 'M' } else { 'L' };
             let _ = write!(path, "{letter}{x:.1} {y:.1}");
+            letter = 'L';
         }
         let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else { return };
         if series.look == Look::Area {
@@ -331,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_chart_is_closed_and_keeps_texts_out_of_its_markup() {
-        let points = vec![(0.0, 1.0), (1.0, 3.0)];
+        let points = vec![(0.0, 1.0), (1.0, 3.0), (1.5, f64::NAN), (1.6, 2.0)];
         let looks = [Look::Line, Look::Area, Look::Dashed, Look::Dots];
         let series = looks.map(|look| Series { name: "a<b".into(), colour: 1, look, points: points.clone() });
         let chart = Chart {

@@ -56,7 +56,8 @@ pub fn run(
     let shared = Shared {
         schedule,
         mix: &mix,
-        begun: Instant::now() + Duration::from_millis(20),
+        // Time for the threads to begin.
+        begun: Instant::now() + Duration::from_millis(200),
         next: AtomicU64::new(0),
         working: AtomicU64::new(users.len() as u64),
         stop,
@@ -132,25 +133,26 @@ fn set_up(server: &ServerUnderLoad, connections: u64) -> Result<Vec<(User, Conne
 /// One connection's work.
 fn work(shared: &Shared, user: &mut User, connection: &mut Connection) {
     while let Some(due) = shared.schedule.moment(shared.next.fetch_add(1, Ordering::Relaxed)) {
-        let was_free = shared.begun.elapsed() < due;
-        while let Some(left) = due.checked_sub(shared.begun.elapsed()).filter(|left| !left.is_zero()) {
+        let moment = shared.begun + due;
+        let was_free = Instant::now() < moment;
+        loop {
             if shared.stop.load(Ordering::Relaxed) {
                 return;
             }
-            thread::sleep(left.min(Duration::from_millis(200)));
-        }
-        if shared.stop.load(Ordering::Relaxed) {
-            return;
+            match moment.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => thread::sleep(left.min(Duration::from_millis(200))),
+                _ => break,
+            }
         }
         let sent = shared.begun.elapsed();
         let (operation, outcome) = user.step(shared.mix, connection);
         let done = shared.begun.elapsed();
         if was_free {
-            shared.lag.lock().add((sent - due).as_micros() as u64);
+            shared.lag.lock().add(sent.saturating_sub(due).as_micros() as u64);
         }
         if let Some(found) = shared.operations.get(operation as usize) {
             let mut found = found.lock();
-            found.0.add((done - due).as_micros() as u64);
+            found.0.add(done.saturating_sub(due).as_micros() as u64);
             found.1 += u64::from(outcome.is_err());
         }
         shared.recorder.lock().request(due.as_secs_f64(), done.as_secs_f64(), outcome);

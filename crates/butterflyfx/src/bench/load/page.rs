@@ -13,7 +13,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--text);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}\
 main{max-width:868px;margin:0 auto;padding:24px}h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 10px}p{margin:4px 0}\
 .soft{color:var(--soft)}.verdict{border:1px solid var(--line);border-left:5px solid var(--good);background:var(--card);border-radius:6px;padding:12px 16px;margin:16px 0;font-weight:600}\
-.bad .verdict{border-left-color:var(--bad)}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(122px,1fr));gap:10px;margin:16px 0}\
+.bad .verdict{border-left-color:var(--bad)}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:16px 0}\
 .tile{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:10px 14px}.tile b{display:block;font-size:19px;white-space:nowrap}\
 .tile span{color:var(--soft);font-size:13px}figure{margin:0 0 14px}figure svg{display:block;width:100%;height:auto}\
 .wide{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:6px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
@@ -44,11 +44,11 @@ fn marks(report: &LoadReport) -> Vec<(String, f64)> {
 }
 
 /// A value of each point of the curve, in its middle.
-fn points(report: &LoadReport, value: impl Fn(&Point) -> Option<f64>) -> Vec<(f64, f64)> {
+fn points(report: &LoadReport, value: impl Fn(&Point) -> f64) -> Vec<(f64, f64)> {
     let curve = &report.curve;
     let width = curve.get(1).map_or(report.seconds, |second| second.second - curve[0].second);
     let middle = |point: &Point| (point.second + width / 2.0).min(report.seconds);
-    curve.iter().filter_map(|point| value(point).map(|value| (middle(point), value))).collect()
+    curve.iter().map(|point| (middle(point), value(point))).collect()
 }
 
 fn throughput(report: &LoadReport) -> Chart {
@@ -56,15 +56,15 @@ fn throughput(report: &LoadReport) -> Chart {
         name: "answered".to_owned(),
         colour: 0,
         look: Look::Area,
-        points: points(report, |point| Some(point.answered_per_s)),
+        points: points(report, |point| point.answered_per_s),
     }];
     if report.rounds.is_empty() {
-        let due = points(report, |point| Some(point.due_per_s));
+        let due = points(report, |point| point.due_per_s);
         series.push(Series { name: "due".to_owned(), colour: 2, look: Look::Dashed, points: due });
     } else {
         // Creating is a few large requests, deleting many small ones.
         series[0].name = "deleted".to_owned();
-        let due = points(report, |point| Some(point.due_per_s));
+        let due = points(report, |point| point.due_per_s);
         series.push(Series { name: "created".to_owned(), colour: 1, look: Look::Line, points: due });
     }
     let what = if report.rounds.is_empty() { "Requests" } else { "Substrates created and deleted" };
@@ -89,7 +89,8 @@ fn latency(report: &LoadReport) -> Chart {
     let series = percentiles.into_iter().enumerate().map(|(at, (name, of))| {
         let points = points(report, |point| {
             let us = of(&point.latency);
-            (us > 0).then_some(us as f64 / 1e3)
+            // Where nothing was asked the line has a gap.
+            if us > 0 { us as f64 / 1e3 } else { f64::NAN }
         });
         let look = if name == "slowest" { Look::Dashed } else { Look::Line };
         Series { name: name.to_owned(), colour: 4 - at, look, points }

@@ -4,10 +4,12 @@
 use memchr::memmem;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// No answer takes longer than this, or it is an error.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Servers close connections that have been idle for a minute, ours among them; before that we do.
+const IDLE_MAX: Duration = Duration::from_secs(20);
 /// An answer that needs more is an error: nothing here asks for as much.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -93,6 +95,7 @@ impl Broken {
 pub struct Connection {
     address: SocketAddr,
     stream: Option<TcpStream>,
+    used: Instant,
     /// What has been read; answers begin at `read`.
     buffer: Vec<u8>,
     read: usize,
@@ -101,7 +104,7 @@ pub struct Connection {
 impl Connection {
     /// One to this address.
     pub fn new(address: SocketAddr) -> Connection {
-        Connection { address, stream: None, buffer: Vec::new(), read: 0 }
+        Connection { address, stream: None, used: Instant::now(), buffer: Vec::new(), read: 0 }
     }
 
     /// One request and its answer.
@@ -118,7 +121,8 @@ impl Connection {
     /// # Errors
     /// What broke; the next request opens a new connection.
     pub fn send(&mut self, requests: &[u8]) -> Result<(), Broken> {
-        if self.stream.is_none() {
+        let now = Instant::now();
+        if self.stream.is_none() || now - self.used > IDLE_MAX {
             let stream = TcpStream::connect_timeout(&self.address, ANSWER_TIMEOUT);
             let stream = stream.map_err(|_| Broken::Connect)?;
             let ready = stream
@@ -130,6 +134,7 @@ impl Connection {
             self.buffer.clear();
             self.read = 0;
         }
+        self.used = now;
         let Some(stream) = &mut self.stream else { return Err(Broken::Connect) };
         let sent = stream.write_all(requests);
         sent.map_err(|error| self.broke(kind_of(&error)))
