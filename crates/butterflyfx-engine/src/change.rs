@@ -10,7 +10,7 @@ use crate::state::relationships::Binding;
 use crate::state::substrates::Prepared;
 use crate::state::{State, binding_of, is_met};
 use butterflyfx_formula::document::Document;
-use butterflyfx_formula::formula::Formula;
+use butterflyfx_formula::shape::Checked;
 use hashbrown::HashMap;
 use parking_lot::RwLockWriteGuard;
 
@@ -38,21 +38,21 @@ impl Engine {
     fn prepare(&self, new: NewSubstrate) -> Result<Prepared> {
         let NewSubstrate { identity, expression_type: kind, expression_code: code, metadata } = new;
         require_object(&metadata)?;
-        let formula = self.check(kind, &code)?;
+        let checked = self.check(kind, &code)?;
         let id = identity.unwrap_or_else(|| SubstrateId::of_formula(kind, &code));
-        Ok(Prepared { id, kind, code, formula, metadata })
+        Ok(Prepared { id, kind, code, checked, metadata })
     }
 
     pub(crate) fn create_checked(
         &self,
         now: Timestamp,
         new: NewSubstrate,
-        formula: Formula,
+        checked: Checked,
     ) -> Result<Created<Substrate>> {
         let NewSubstrate { identity, expression_type: kind, expression_code: code, metadata } = new;
         require_object(&metadata)?;
         let id = identity.unwrap_or_else(|| SubstrateId::of_formula(kind, &code));
-        let prepared = Prepared { id, kind, code, formula, metadata };
+        let prepared = Prepared { id, kind, code, checked, metadata };
         create(&mut self.state.write(), now, prepared, OnConflict::Refuse)
     }
 
@@ -80,6 +80,7 @@ impl Engine {
         in_steps(new, |step| {
             let prepared: Vec<_> = step.map(|one| self.prepare(one)).collect();
             let mut state = self.state.write();
+            state.substrates.touch(prepared.iter().flatten().map(|one| one.id));
             results.extend(
                 prepared.into_iter().map(|one| one.and_then(|one| create(&mut state, now, one, on_conflict))),
             );
@@ -175,7 +176,7 @@ impl Engine {
                 let slot = state.substrates.find(id);
                 is_met(&state, slot, id, precondition)?;
                 let slot = slot.ok_or(EngineError::SubstrateNotFound(id))?;
-                (state.substrate(slot), state.substrates.sequences.of(slot))
+                (state.substrate(slot), state.substrates.ages.sequence(slot))
             };
             let kind = patch.expression_type.unwrap_or(old.expression_type);
             let code = patch.expression_code.as_deref().unwrap_or(&old.expression_code);
@@ -183,7 +184,7 @@ impl Engine {
             if changes_formula && SubstrateId::of_formula(old.expression_type, &old.expression_code) == id {
                 return Err(EngineError::IdentityIsContent(id));
             }
-            let formula = if changes_formula { Some(self.check(kind, code)?) } else { None };
+            let checked = if changes_formula { Some(self.check(kind, code)?) } else { None };
             let code = code.to_owned();
             let metadata = match &patch.metadata {
                 Some(changes) => merge(old.metadata, changes.clone()),
@@ -195,17 +196,17 @@ impl Engine {
                 is_met(&state, None, id, precondition)?;
                 return Err(EngineError::SubstrateNotFound(id));
             };
-            let is_same = state.substrates.sequences.of(slot) == sequence
-                && state.substrates.record(slot).version == old.version;
+            let is_same = state.substrates.ages.sequence(slot) == sequence
+                && state.substrates.version(slot) == old.version;
             if !is_same {
                 continue;
             }
-            match formula {
-                Some(formula) => {
-                    state.replace_substrate(slot, now, &Prepared { id, kind, code, formula, metadata });
+            match checked {
+                Some(checked) => {
+                    state.replace_substrate(slot, now, &Prepared { id, kind, code, checked, metadata });
                 }
                 None if patch.metadata.is_some() => state.replace_metadata(slot, now, &metadata),
-                None => state.substrates.touch(slot, now),
+                None => state.substrates.touch_time(slot, now),
             }
             return Ok(state.substrate(slot));
         }
@@ -221,15 +222,17 @@ impl Engine {
         }
         // A hub goes in steps, its relationships first. Readers in between see fewer of them;
         // what another writer adds meanwhile goes too.
-        let sequence = state.substrates.sequences.of(slot);
+        let sequence = state.substrates.ages.sequence(slot);
         while !state.cascade(slot) {
+            state.tidy_owed();
             RwLockWriteGuard::bump(&mut state);
             match state.substrates.find(id) {
-                Some(found) if state.substrates.sequences.of(found) == sequence => slot = found,
+                Some(found) if state.substrates.ages.sequence(found) == sequence => slot = found,
                 _ => return Ok(()),
             }
         }
         state.remove_substrate(slot);
+        state.tidy_owed();
         Ok(())
     }
 
@@ -240,7 +243,9 @@ impl Engine {
         on_conflict: OnConflict,
     ) -> Result<Created<Relationship>> {
         let prepared = prepare_relationship(new)?;
-        relate(&mut self.state.write(), now, prepared, on_conflict)
+        let mut state = self.state.write();
+        let ends = ends(&state, &prepared.new)?;
+        relate(&mut state, now, prepared, ends, on_conflict)
     }
 
     pub(crate) fn relate_many(
@@ -257,9 +262,17 @@ impl Engine {
         in_steps(new, |step| {
             let prepared: Vec<_> = step.map(prepare_relationship).collect();
             let mut state = self.state.write();
-            results.extend(
-                prepared.into_iter().map(|one| one.and_then(|one| relate(&mut state, now, one, on_conflict))),
-            );
+            let good = prepared.iter().flatten().map(|one| (one.id, &one.new));
+            // Slots stay what they are as long as the lock is held.
+            let mut ends = state.ends_of_each(good).into_iter();
+            results.extend(prepared.into_iter().map(|one| {
+                let one = one?;
+                let (source, target) = (ends.next().flatten(), ends.next().flatten());
+                let missing = |id| EngineError::SubstrateNotFound(id);
+                let source = source.ok_or_else(|| missing(one.new.source))?;
+                let target = target.ok_or_else(|| missing(one.new.target))?;
+                relate(&mut state, now, one, (source, target), on_conflict)
+            }));
         });
         Ok(results)
     }
@@ -284,7 +297,7 @@ impl Engine {
         let mut state = self.state.write();
         let mut earlier: HashMap<u64, usize, foldhash::fast::RandomState> = HashMap::default();
         for (at, one) in prepared.iter().enumerate() {
-            let is_there = state.relationships.find(one.id).is_some() || earlier.contains_key(&one.id.0);
+            let is_there = state.find_relationship(one.id).is_some() || earlier.contains_key(&one.id.0);
             let refusal = if let Err(error) = ends(&state, &one.new) {
                 Some(error)
             } else if is_there {
@@ -300,14 +313,18 @@ impl Engine {
         if let Some(error) = unreadable {
             return Err(EngineError::Batch(prepared.len(), Box::new(error)));
         }
-        Ok(prepared.into_iter().map(|one| relate(&mut state, now, one, on_conflict)).collect())
+        let relate_one = |one: PreparedRelationship| {
+            let ends = ends(&state, &one.new)?;
+            relate(&mut state, now, one, ends, on_conflict)
+        };
+        Ok(prepared.into_iter().map(relate_one).collect())
     }
 
     pub(crate) fn unrelate(&self, id: RelationshipId) -> Result<()> {
         let mut state = self.state.write();
-        let slot = state.relationships.find(id).ok_or(EngineError::RelationshipNotFound(id))?;
+        let slot = state.find_relationship(id).ok_or(EngineError::RelationshipNotFound(id))?;
         state.remove_relationship(slot);
-        state.compact_if_worth_it();
+        state.tidy_owed();
         Ok(())
     }
 
@@ -375,11 +392,11 @@ fn relate(
     state: &mut State,
     now: Timestamp,
     prepared: PreparedRelationship,
+    ends: (u32, u32),
     on_conflict: OnConflict,
 ) -> Result<Created<Relationship>> {
     let PreparedRelationship { id, new, binding } = prepared;
-    let ends = ends(state, &new)?;
-    if let Some(slot) = state.relationships.find(id) {
+    if let Some(slot) = state.find_relationship(id) {
         let found = state.relationship(slot);
         // Another triple with the same 64 bits: nothing to return, and nothing is overwritten.
         let is_same = (found.rel_type, found.source, found.target) == (new.rel_type, new.source, new.target);

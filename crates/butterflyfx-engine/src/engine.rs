@@ -7,6 +7,7 @@ use crate::state::State;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_formula::shape::Checked;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,9 @@ pub struct Engine {
     pub(crate) number: u64,
 }
 
+/// Slots that one call of [`Engine::tidy`] looks at.
+const TIDY_SLOTS: u32 = if cfg!(test) { 7 } else { 2048 };
+
 /// Counts engines.
 static ENGINES: AtomicU64 = AtomicU64::new(1);
 
@@ -48,8 +52,8 @@ impl Engine {
     }
 
     /// Reads and checks a formula without storing it.
-    pub fn check(&self, kind: ExpressionType, code: &str) -> Result<Formula> {
-        Formula::new(kind, code, &self.limits, &self.templates).map_err(EngineError::Formula)
+    pub fn check(&self, kind: ExpressionType, code: &str) -> Result<Checked> {
+        self.templates.check(kind, code, &self.limits).map_err(EngineError::Formula)
     }
 
     /// Creates a substrate; nothing is ever overwritten.
@@ -68,9 +72,9 @@ impl Engine {
         &self,
         now: Timestamp,
         new: NewSubstrate,
-        formula: Formula,
+        checked: Checked,
     ) -> Result<Created<Substrate>> {
-        self.create_checked(now, new, formula)
+        self.create_checked(now, new, checked)
     }
 
     /// Creates many in order; earlier ones are visible to later ones. Atomic: all, or none and
@@ -162,7 +166,7 @@ impl Engine {
     /// One relationship.
     pub fn relationship(&self, id: RelationshipId) -> Result<Relationship> {
         let state = self.state.read();
-        let slot = state.relationships.find(id).ok_or(EngineError::RelationshipNotFound(id))?;
+        let slot = state.find_relationship(id).ok_or(EngineError::RelationshipNotFound(id))?;
         Ok(state.relationship(slot))
     }
 
@@ -246,6 +250,17 @@ impl Engine {
             && state.substrates.template(slot).is_some_and(|code| code.is_short()))
     }
 
+    /// Whether deletes have left memory to give back that [`Engine::tidy`] would free.
+    pub fn wants_tidying(&self) -> bool {
+        self.state.read().wants_tidying()
+    }
+
+    /// Gives some of that memory back, in about a millisecond; whether there is more to do. Deletes
+    /// do most of it as they go: this is for the rest, when there is time.
+    pub fn tidy(&self) -> bool {
+        self.state.write().tidy(TIDY_SLOTS, true)
+    }
+
     /// Counts and memory by part.
     pub fn stats(&self) -> Stats {
         self.count_all()
@@ -255,5 +270,15 @@ impl Engine {
     pub fn counts(&self) -> (u64, u64) {
         let state = self.state.read();
         (u64::from(state.substrates.alive()), u64::from(state.relationships.alive()))
+    }
+}
+
+impl Engine {
+    /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates
+    /// it with many rows of parameters; `None` where something flows in.
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
     }
 }

@@ -78,8 +78,8 @@ impl Worker {
         if self.formulas.is_empty() {
             self.formulas.resize_with(CACHED_FORMULAS, || None);
         }
-        let sequence = state.substrates.sequences.of(slot);
-        let version = state.substrates.record(slot).version;
+        let sequence = state.substrates.ages.sequence(slot);
+        let version = state.substrates.version(slot);
         match self.formulas[sequence as usize % CACHED_FORMULAS].take() {
             Some(cached) if cached.sequence == sequence && cached.version == version => Ok(cached),
             _ => match state.substrates.formula(slot) {
@@ -213,7 +213,7 @@ impl Engine {
             let state = self.state.read();
             let slot = state.substrates.find(id)?;
             let is_same = std::ptr::eq(state.substrates.template(slot)?, &*formula.template);
-            is_same.then(|| (state.substrates.kind(slot), state.substrates.code(slot).to_owned()))
+            is_same.then(|| (state.substrates.kind(slot), state.substrates.code(slot).into_owned()))
         });
         let span = text.and_then(|(kind, code)| Formula::span_of(kind, &code, &raise, self.limits()));
         stopped_at(id, *raise, span)

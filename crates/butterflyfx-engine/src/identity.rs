@@ -1,6 +1,7 @@
 //! 64-bit identities: their text form, and the hash they come from by default.
 
 use butterflyfx_formula::formula::ExpressionType;
+use smallvec::SmallVec;
 use std::fmt;
 
 /// The identity of a substrate.
@@ -51,12 +52,11 @@ impl SubstrateId {
     /// The identity of a formula that was given none: the first 8 bytes, big-endian, of BLAKE3
     /// over `"butterflyfx/substrate/1\0" + expression_type + "\0" + expression_code`.
     pub fn of_formula(kind: ExpressionType, code: &str) -> SubstrateId {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"butterflyfx/substrate/1\0");
-        hasher.update(kind.name().as_bytes());
-        hasher.update(b"\0");
-        hasher.update(code.as_bytes());
-        SubstrateId(first_8_bytes(&hasher))
+        let mut text: SmallVec<[u8; 256]> = SmallVec::from_slice(b"butterflyfx/substrate/1\0");
+        text.extend_from_slice(kind.name().as_bytes());
+        text.push(0);
+        text.extend_from_slice(code.as_bytes());
+        SubstrateId(first_8_bytes(&blake3::hash(&text)))
     }
 }
 
@@ -73,18 +73,25 @@ impl RelationshipId {
         source: SubstrateId,
         target: SubstrateId,
     ) -> RelationshipId {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"butterflyfx/relationship/1\0");
-        hasher.update(rel_type.name().as_bytes());
-        hasher.update(b"\0");
-        hasher.update(&source.0.to_be_bytes());
-        hasher.update(&target.0.to_be_bytes());
-        RelationshipId(first_8_bytes(&hasher))
+        // In one piece, of one block: half of the time would go into putting pieces together.
+        let mut text = [0; RELATIONSHIP_TEXT_BYTES_MAX];
+        let mut length = 0;
+        let name = rel_type.name().as_bytes();
+        for part in [RELATIONSHIP_PREFIX, name, b"\0", &source.0.to_be_bytes(), &target.0.to_be_bytes()] {
+            text[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        RelationshipId(first_8_bytes(&blake3::hash(&text[..length])))
     }
 }
 
-fn first_8_bytes(hasher: &blake3::Hasher) -> u64 {
+const RELATIONSHIP_PREFIX: &[u8] = b"butterflyfx/relationship/1\0";
+
+/// The prefix, the longest name of a type, a zero, two identities.
+const RELATIONSHIP_TEXT_BYTES_MAX: usize = RELATIONSHIP_PREFIX.len() + 16 + 1 + 8 + 8;
+
+fn first_8_bytes(hash: &blake3::Hash) -> u64 {
     let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    first.copy_from_slice(&hash.as_bytes()[..8]);
     u64::from_be_bytes(first)
 }

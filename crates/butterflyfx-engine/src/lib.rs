@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 mod evaluate;
 pub mod identity;
+pub mod links;
 mod lists;
 mod merge;
 pub mod model;

@@ -18,7 +18,7 @@ impl Engine {
         let after = position(page, CursorKind::Substrates)?;
         read(&self.state, |state| {
             let (mut items, mut bytes) = (Vec::new(), 0);
-            let mut slot = after.map_or(0, |sequence| state.substrates.sequences.first_after(sequence));
+            let mut slot = after.map_or(0, |sequence| state.substrates.ages.first_after(sequence));
             while slot < state.substrates.slots() {
                 let mut work = 0;
                 let end = slot.saturating_add(STEP).min(state.substrates.slots());
@@ -34,7 +34,7 @@ impl Engine {
                     }
                     work += 10;
                     bytes += state.substrates.stored_bytes(slot);
-                    items.push((state.substrate(slot), state.substrates.sequences.of(slot)));
+                    items.push((state.substrate(slot), state.substrates.ages.sequence(slot)));
                 }
                 slot = end;
                 state.pay(work)?;
@@ -62,8 +62,8 @@ impl Engine {
                 loop {
                     let chunk = state.chunk(slot, incoming, first);
                     let Some(&last) = chunk.last() else { break };
-                    for &one in chunk {
-                        if state.relationships.kind(one).is_among(types) {
+                    for &one in &chunk {
+                        if state.relationships.edge(one).kind.is_among(types) {
                             total += 1;
                             if one >= collector.first {
                                 collector.take(state, one);
@@ -77,13 +77,13 @@ impl Engine {
                 return Ok((collector.page(state), total));
             }
             let total = u64::from(state.degree(slot, incoming));
-            collector.items.reserve(collector.limit.min(state.entries(slot, incoming).len()));
+            collector.items.reserve(collector.limit.min(total as usize));
             let mut first = collector.first;
             'all: loop {
                 let chunk = state.chunk(slot, incoming, first);
                 let Some(&last) = chunk.last() else { break };
-                for &one in chunk {
-                    if state.relationships.kind(one).is_alive() && !collector.take(state, one) {
+                for &one in &chunk {
+                    if !collector.take(state, one) {
                         break 'all;
                     }
                 }
@@ -116,7 +116,7 @@ impl Engine {
                 slots.into_iter().flatten().min_by_key(|&(slot, incoming)| state.degree(slot, incoming));
             let matches = |state: &Slices<'_>, one: u32| {
                 let edge = state.relationships.edge(one);
-                state.relationships.kind(one).is_among(filter.types)
+                edge.kind.is_among(filter.types)
                     && slots[0].is_none_or(|(slot, _)| edge.source == slot)
                     && slots[1].is_none_or(|(slot, _)| edge.target == slot)
             };
@@ -128,7 +128,7 @@ impl Engine {
             'all: loop {
                 let chunk = state.chunk(slot, incoming, first);
                 let Some(&last) = chunk.last() else { break };
-                for &one in chunk {
+                for &one in &chunk {
                     if matches(state, one) && !collector.take(state, one) {
                         break 'all;
                     }
@@ -151,7 +151,8 @@ fn scan_relationships(
     while slot < state.relationships.slots() {
         let end = slot.saturating_add(STEP).min(state.relationships.slots());
         for one in slot..end {
-            if matches(state, one) && !collector.take(state, one) {
+            let is_match = state.relationships.is_alive(one) && matches(state, one);
+            if is_match && !collector.take(state, one) {
                 return Ok(());
             }
         }
@@ -184,7 +185,7 @@ impl Collector {
             items: Vec::new(),
             bytes: 0,
             limit: page.limit.max(1),
-            first: after.map_or(0, |sequence| state.relationships.sequences.first_after(sequence)),
+            first: after.map_or(0, |sequence| state.relationships.ages.first_after(sequence)),
             last: 0,
             has_more: false,
         }
@@ -204,7 +205,7 @@ impl Collector {
     }
 
     fn page(self, state: &Slices<'_>) -> Page<Relationship> {
-        let sequence = || state.relationships.sequences.of(self.last);
+        let sequence = || state.relationships.ages.sequence(self.last);
         let next = self.has_more.then(|| by_creation(CursorKind::Relationships, sequence()));
         Page { items: self.items, next }
     }

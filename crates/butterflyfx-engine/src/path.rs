@@ -93,8 +93,8 @@ fn expand(
             loop {
                 let chunk = state.chunk(slot, incoming, first);
                 let Some(&last) = chunk.last() else { break };
-                for &one in chunk {
-                    if !state.relationships.kind(one).is_among(types) {
+                for &one in &chunk {
+                    if !state.relationships.edge(one).kind.is_among(types) {
                         continue;
                     }
                     let other = state.other_end(one, slot);
@@ -132,7 +132,7 @@ fn answer(
         to_start.iter().map(|&(slot, _)| slot).chain([meeting]).chain(to_end.iter().map(|&(slot, _)| slot));
     let relationships = to_start.iter().chain(&to_end).map(|&(_, relationship)| relationship);
     // A piece may have been deleted while others were searched.
-    if relationships.clone().any(|one| !state.relationships.kind(one).is_alive()) {
+    if relationships.clone().any(|one| !state.relationships.is_alive(one)) {
         return Err(Stop::Changed);
     }
     Ok(Path {

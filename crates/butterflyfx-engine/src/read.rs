@@ -3,19 +3,17 @@
 //!
 //! Work is counted, not timed, so that the same read does the same everywhere. Between two slices
 //! things may be created and deleted: slots of deleted ones stay dead, and new ones come after, so
-//! a reader may keep slots. Only a compaction renumbers them; then the read begins again, and at
-//! the last try it does not yield, so it ends.
+//! a reader may keep slots. Only tidying renumbers them, which waits for reads that keep some, though
+//! not for ever; then the read begins again, and at the last try it does not yield, so it ends.
 
 use crate::error::EngineError;
 use crate::state::State;
 use parking_lot::{RwLock, RwLockReadGuard};
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 
 /// Units of work in a slice. A unit is a look at a slot or a list entry: 10 to 60 ns.
 const SLICE: usize = if cfg!(test) { 40 } else { 20_000 };
-
-/// Entries of a list that are read at once.
-const CHUNK: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// Beginnings of a read that gives way to writers.
 const TRIES: u32 = 3;
@@ -69,19 +67,14 @@ impl Slices<'_> {
         self.left = SLICE;
         if self.may_yield {
             let epoch = self.guard.epoch;
+            self.guard.suspended_reads.fetch_add(1, Ordering::Relaxed);
             RwLockReadGuard::bump(&mut self.guard);
+            self.guard.suspended_reads.fetch_sub(1, Ordering::Relaxed);
             if self.guard.epoch != epoch {
                 return Err(Stop::Changed);
             }
         }
         Ok(())
-    }
-
-    /// Some of the relationships at a substrate, from slot `first` on; empty at the end.
-    pub(crate) fn chunk(&self, slot: u32, incoming: bool, first: u32) -> &[u32] {
-        let entries = self.entries(slot, incoming);
-        let start = if first == 0 { 0 } else { entries.partition_point(|&one| one < first) };
-        &entries[start..entries.len().min(start + CHUNK)]
     }
 }
 

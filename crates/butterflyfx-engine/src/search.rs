@@ -77,9 +77,9 @@ fn by_age(
     after: Option<u64>,
 ) -> std::result::Result<Page<Substrate>, Stop> {
     let candidates = Plan::new(state, checks).candidates(state)?;
-    let first = after.map_or(0, |sequence| state.substrates.sequences.first_after(sequence));
+    let first = after.map_or(0, |sequence| state.substrates.ages.first_after(sequence));
     let cursor =
-        |state: &State, slot| by_creation(CursorKind::Substrates, state.substrates.sequences.of(slot));
+        |state: &State, slot| by_creation(CursorKind::Substrates, state.substrates.ages.sequence(slot));
     in_slot_order(state, checks, limit, first, &candidates, cursor)
 }
 
@@ -118,7 +118,7 @@ fn by_order(
     if *order.field == Field::CreatedAt && state.substrates.created_in_order() {
         if !order.descending {
             let candidates = plan.candidates(state)?;
-            let first = after.map_or(0, |position| state.substrates.sequences.first_after(position.sequence));
+            let first = after.map_or(0, |position| state.substrates.ages.first_after(position.sequence));
             let cursor = |state: &State, slot| cursor_at(state, order, slot);
             return in_slot_order(state, checks, limit, first, &candidates, cursor);
         }
@@ -157,7 +157,7 @@ fn newest_first(
         Some(SortedPosition { key: Some(Key::Int(time)), sequence, .. }) => {
             let group_start = first_created(state, slots, |created_at| created_at >= time);
             let end = first_created(state, slots, |created_at| created_at > time);
-            let first = state.substrates.sequences.first_after(sequence).clamp(group_start, end);
+            let first = state.substrates.ages.first_after(sequence).clamp(group_start, end);
             (first, group_start, end)
         }
         Some(_) => return Err(Stop::Refused(EngineError::InvalidCursor)),
@@ -184,10 +184,10 @@ fn newest_first(
 
 /// The first slot created at the same time as this one.
 fn start_of_group(state: &State, last: u32) -> u32 {
-    let time = state.substrates.record(last).created_at;
+    let time = state.substrates.created_at(last);
     // Most times are their own.
     match last.checked_sub(1) {
-        Some(before) if state.substrates.record(before).created_at == time => {
+        Some(before) if state.substrates.created_at(before) == time => {
             first_created(state, last, |created_at| created_at >= time)
         }
         _ => last,
@@ -199,7 +199,7 @@ fn first_created(state: &State, end: u32, passes: impl Fn(i64) -> bool) -> u32 {
     let (mut low, mut high) = (0, end);
     while low < high {
         let middle = low + (high - low) / 2;
-        if passes(state.substrates.record(middle).created_at) {
+        if passes(state.substrates.created_at(middle)) {
             high = middle;
         } else {
             low = middle + 1;
@@ -223,7 +223,7 @@ fn along_index(
     let (mut at, mut first_without) = (None, 0);
     let mut has_walked = false;
     if let Some(position) = after {
-        let next = state.substrates.sequences.first_after(position.sequence);
+        let next = state.substrates.ages.first_after(position.sequence);
         match position.key {
             Some(key) => at = Some((key, next)),
             None => (has_walked, first_without) = (true, next),
@@ -264,7 +264,7 @@ fn along_index(
         filling.looks += (end - first_without) as usize;
         let work = (end - first_without) as usize * LOOK_WORK;
         if filling.looks >= LOOKS_MAX && end < state.substrates.slots() {
-            let next = sorted(order.number, state.substrates.sequences.of(end - 1), None);
+            let next = sorted(order.number, state.substrates.ages.sequence(end - 1), None);
             return Ok(filling.page(Some(next)));
         }
         first_without = end;
@@ -311,7 +311,7 @@ fn sorted_at_once(
     impl Eq for Match<'_> {}
 
     let after = after.map(|position| {
-        let next = state.substrates.sequences.first_after(position.sequence);
+        let next = state.substrates.ages.first_after(position.sequence);
         (position.key, next)
     });
     let mut heap: BinaryHeap<Match<'_>> = BinaryHeap::new();
@@ -361,7 +361,7 @@ fn sorted_at_once(
     let next = found
         .last()
         .filter(|_| has_more)
-        .map(|last| sorted(order.number, state.substrates.sequences.of(last.slot), last.key.as_ref()));
+        .map(|last| sorted(order.number, state.substrates.ages.sequence(last.slot), last.key.as_ref()));
     // The last yield may have let a writer delete some of them.
     let alive = found.iter().filter(|one| state.substrates.is_alive(one.slot));
     Ok(Page { items: alive.map(|one| state.substrate(one.slot)).collect(), next })
@@ -419,10 +419,10 @@ impl Filling {
 /// of creation, which outlives them.
 fn cursor_at(state: &State, order: &Order<'_>, slot: u32) -> Cursor {
     let key = match order.field {
-        Field::CreatedAt => Some(Key::Int(state.substrates.record(slot).created_at)),
+        Field::CreatedAt => Some(Key::Int(state.substrates.created_at(slot))),
         field => key_of(state, slot, field),
     };
-    sorted(order.number, state.substrates.sequences.of(slot), key.as_ref())
+    sorted(order.number, state.substrates.ages.sequence(slot), key.as_ref())
 }
 
 /// A position whose key was cut to fit the cursor takes the key from its substrate again. If that
@@ -432,11 +432,11 @@ fn whole(state: &State, position: SortedPosition, field: &Field) -> SortedPositi
         return position;
     }
     let slot = match position.sequence.checked_sub(1) {
-        Some(before) => state.substrates.sequences.first_after(before),
+        Some(before) => state.substrates.ages.first_after(before),
         None => 0,
     };
     let is_it = slot < state.substrates.slots()
-        && state.substrates.sequences.of(slot) == position.sequence
+        && state.substrates.ages.sequence(slot) == position.sequence
         && state.substrates.is_alive(slot);
     let key = if is_it { key_of(state, slot, field) } else { None };
     let fits = match (&key, &position.key) {

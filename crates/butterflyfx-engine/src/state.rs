@@ -1,106 +1,134 @@
 //! The whole state, packed: what changes it and keeps its parts consistent with each other.
 //!
 //! Nothing here takes locks, evaluates or knows pages. Bytes for each thing are counted in
-//! `docs/decisions/0004-engine-state.md`.
+//! `docs/decisions/0008-dense-state.md`.
 
 pub(crate) mod adjacency;
-pub(crate) mod arena;
-pub(crate) mod column;
+mod ages;
+mod arena;
+mod bits;
+mod blocks;
+mod column;
 mod constants;
+mod counted;
+pub(crate) mod edges;
 pub(crate) mod encoding;
+mod hub;
 mod identities;
 pub(crate) mod index;
 pub(crate) mod key;
 pub(crate) mod metadata;
+mod numbers;
 pub(crate) mod relationships;
-mod sequences;
 pub(crate) mod substrates;
-mod templates;
+pub(crate) mod tidy;
+pub(crate) mod vocabulary;
 
 use crate::error::EngineError;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::{Direction, NewRelationship, Relationship, Substrate, Timestamp};
-use adjacency::{Adjacency, List};
+use adjacency::{Adjacency, Chunk, List};
 use butterflyfx_formula::document::Document;
+use edges::{Edge, Kind};
 use index::Index;
 use key::Key;
-use metadata::Keys;
-use relationships::{Binding, Edge, Kind, NewEdge, Relationships};
+use relationships::{Binding, NewEdge, Relationships};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU32;
 use substrates::{Prepared, Substrates};
+use tidy::Tidying;
+use vocabulary::Vocabulary;
 
-/// Slots of substrates: 28 bits, and `2^28 - 1` is one too many.
-pub(crate) const SUBSTRATES_MAX: u32 = (1 << 28) - 1;
+/// Bits of a substrate's slot, and of a relationship's.
+const SUBSTRATE_BITS: u32 = 28;
+const RELATIONSHIP_BITS: u32 = 30;
 
-/// Slots of relationships; `u32::MAX` marks none.
-pub(crate) const RELATIONSHIPS_MAX: u32 = u32::MAX - 1;
+/// Slots of substrates; the highest marks none.
+pub(crate) const SUBSTRATES_MAX: u32 = (1 << SUBSTRATE_BITS) - 1;
 
-/// Fewer dead slots are not worth a compaction.
-pub(crate) const COMPACTION_SLOTS_MIN: u32 = if cfg!(test) { 8 } else { 1024 };
+/// Slots of relationships; the highest marks none.
+pub(crate) const RELATIONSHIPS_MAX: u32 = (1 << RELATIONSHIP_BITS) - 1;
 
-/// Relationships that one step of a cascade deletes.
-const CASCADE_STEP: usize = if cfg!(test) { 5 } else { 2000 };
+/// Relationships that one step of a cascade deletes, which takes about a millisecond.
+const CASCADE_STEP: usize = if cfg!(test) { 5 } else { 500 };
 
 /// Substrates, relationships, indexes.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) substrates: Substrates,
     pub(crate) relationships: Relationships,
+    adjacency: Adjacency,
     pub(crate) indexes: BTreeMap<String, Index>,
-    pub(crate) keys: Keys,
-    /// Grows with each compaction: slots mean something else from then on.
+    pub(crate) vocabulary: Vocabulary,
+    tidying: Tidying,
+    /// Grows whenever slots are renumbered: they mean something else from then on.
     pub(crate) epoch: u64,
+    /// Long reads that have let the lock go and keep slots meanwhile.
+    pub(crate) suspended_reads: AtomicU32,
 }
 
 impl State {
     pub(crate) fn new() -> State {
         State {
             substrates: Substrates::new(),
-            relationships: Relationships::default(),
+            relationships: Relationships::new(),
+            adjacency: Adjacency::default(),
             indexes: BTreeMap::new(),
-            keys: Keys::default(),
+            vocabulary: Vocabulary::default(),
+            tidying: Tidying::default(),
             epoch: 0,
+            suspended_reads: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn substrate(&self, slot: u32) -> Substrate {
-        self.substrates.substrate(slot, &self.keys)
+        self.substrates.substrate(slot, &self.vocabulary)
     }
 
-    #[inline]
     pub(crate) fn relationship(&self, slot: u32) -> Relationship {
-        self.relationships.relationship(slot, &self.keys, |slot| self.substrates.id(slot))
+        self.relationships.relationship(slot, &self.vocabulary, |slot| self.substrates.id(slot))
     }
 
-    /// The list of relationships at a substrate.
-    #[inline]
-    pub(crate) fn list(&self, slot: u32, incoming: bool) -> List {
-        let node = self.substrates.nodes.get(slot);
-        if incoming { node.incoming } else { node.outgoing }
+    pub(crate) fn relationship_id(&self, slot: u32) -> RelationshipId {
+        self.relationships.id(slot, |slot| self.substrates.id(slot))
     }
 
-    /// Its entries, oldest first; those of a hub may be dead.
+    pub(crate) fn find_relationship(&self, id: RelationshipId) -> Option<u32> {
+        self.relationships.find(id, |slot| self.substrates.id(slot))
+    }
+
+    /// Hands each relationship at a substrate to `visit`, oldest first.
     #[inline]
-    pub(crate) fn entries(&self, slot: u32, incoming: bool) -> &[u32] {
-        self.relationships.adjacency.entries(self.list(slot, incoming))
+    pub(crate) fn each_relationship(&self, slot: u32, incoming: bool, visit: impl FnMut(u32)) {
+        self.adjacency.each(List::of(slot, incoming), visit);
+    }
+
+    /// Loads the outgoing or incoming lists of many substrates.
+    pub(crate) fn touch_lists(&self, slots: impl Iterator<Item = u32>, incoming: bool) {
+        self.adjacency.touch(slots.map(|slot| List::of(slot, incoming)));
+    }
+
+    /// Some of the relationships at a substrate, from slot `first` on, oldest first; empty at the end.
+    pub(crate) fn chunk(&self, slot: u32, incoming: bool, first: u32) -> Chunk {
+        self.adjacency.chunk(List::of(slot, incoming), first)
     }
 
     /// How many relationships run out of or into a substrate.
     #[inline]
     pub(crate) fn degree(&self, slot: u32, incoming: bool) -> u32 {
-        self.relationships.adjacency.count(self.list(slot, incoming))
+        self.adjacency.count(List::of(slot, incoming))
     }
 
     /// How many relationships a substrate has, each once.
     pub(crate) fn relationship_count(&self, slot: u32) -> u64 {
-        let both = u64::from(self.degree(slot, false)) + u64::from(self.degree(slot, true));
+        let (out, into) = (self.degree(slot, false), self.degree(slot, true));
         // What stands in both lists: bidirectional ones and self-relationships.
-        let incoming_is_shorter = self.degree(slot, true) < self.degree(slot, false);
-        let twice = self.entries(slot, incoming_is_shorter).iter().filter(|&&one| {
+        let mut twice = 0;
+        self.each_relationship(slot, into < out, |one| {
             let edge = self.relationships.edge(one);
-            edge.kind.is_alive() && (edge.kind.is_bidirectional() || edge.source == edge.target)
+            twice += u64::from(edge.kind.is_bidirectional() || edge.source == edge.target);
         });
-        both - twice.count() as u64
+        u64::from(out) + u64::from(into) - twice
     }
 
     /// The other end of a relationship at a substrate.
@@ -112,7 +140,7 @@ impl State {
 
     /// Stores a substrate whose identity is free; there is room.
     pub(crate) fn push_substrate(&mut self, now: Timestamp, new: &Prepared) -> u32 {
-        let slot = self.substrates.push(now, new, &mut self.keys);
+        let slot = self.substrates.push(now, new, &mut self.vocabulary);
         self.index(slot);
         slot
     }
@@ -120,14 +148,14 @@ impl State {
     /// Replaces formula and metadata of a substrate.
     pub(crate) fn replace_substrate(&mut self, slot: u32, now: Timestamp, new: &Prepared) {
         self.unindex(slot);
-        self.substrates.replace(slot, now, new, &mut self.keys);
+        self.substrates.replace(slot, now, new, &mut self.vocabulary);
         self.index(slot);
     }
 
     /// Replaces the metadata of a substrate.
     pub(crate) fn replace_metadata(&mut self, slot: u32, now: Timestamp, metadata: &Document) {
         self.unindex(slot);
-        self.substrates.replace_metadata(slot, now, metadata, &mut self.keys);
+        self.substrates.replace_metadata(slot, now, metadata, &mut self.vocabulary);
         self.index(slot);
     }
 
@@ -135,14 +163,13 @@ impl State {
     pub(crate) fn cascade(&mut self, slot: u32) -> bool {
         let mut left = CASCADE_STEP;
         for incoming in [false, true] {
-            let doomed: Vec<u32> = self.entries(slot, incoming).iter().rev().copied().take(left).collect();
-            for one in doomed {
+            for one in self.adjacency.newest(List::of(slot, incoming), left) {
                 left -= 1;
-                if self.relationships.kind(one).is_alive() {
+                // One that stands in both lists is gone from the second.
+                if self.relationships.is_alive(one) {
                     self.remove_relationship(one);
                 }
             }
-            self.relationships.trim(self.list(slot, incoming));
         }
         self.degree(slot, false) == 0 && self.degree(slot, true) == 0
     }
@@ -150,11 +177,21 @@ impl State {
     /// Deletes a substrate without relationships.
     pub(crate) fn remove_substrate(&mut self, slot: u32) {
         self.unindex(slot);
-        for incoming in [false, true] {
-            self.change_list(slot, incoming, |adjacency, list| adjacency.clear(list));
-        }
         self.substrates.remove(slot);
-        self.compact_if_worth_it();
+        self.owe();
+    }
+
+    /// The slots of both ends of each new relationship, in order, and all else loaded that creating
+    /// them will read.
+    pub(crate) fn ends_of_each<'a>(
+        &self,
+        new: impl Iterator<Item = (RelationshipId, &'a NewRelationship)> + Clone,
+    ) -> Vec<Option<u32>> {
+        let ends = self.substrates.find_each(new.clone().flat_map(|(_, new)| [new.source, new.target]));
+        self.relationships.touch(new.map(|(id, _)| id));
+        let lists = ends.iter().enumerate().filter_map(|(at, end)| Some(List::of((*end)?, at % 2 == 1)));
+        self.adjacency.touch(lists);
+        ends
     }
 
     /// Stores a relationship that is not there; there is room.
@@ -167,16 +204,15 @@ impl State {
         ends: (u32, u32),
     ) -> u32 {
         let (source, target) = ends;
-        let binds = binding.is_some();
-        let kind = Kind::new(new.rel_type, new.bidirectional);
-        let edge = Edge { kind, id: id.0, created_at: now.0, source, target };
-        let parts = NewEdge { constraints: &new.constraints, lineage: &new.lineage, binding };
-        let slot = self.relationships.push(edge, &parts, &mut self.keys);
-        for (end, incoming) in listed_at(edge) {
-            self.change_list(end, incoming, |adjacency, list| adjacency.push(list, slot));
-        }
-        if binds {
+        if binding.is_some() {
             self.substrates.set_bound(source, true);
+        }
+        let edge = Edge { kind: Kind::new(new.rel_type, new.bidirectional), source, target };
+        let (constraints, lineage) = (&new.constraints, &new.lineage);
+        let new = NewEdge { edge, id, created_at: now, constraints, lineage, binding };
+        let slot = self.relationships.push(new, &mut self.vocabulary, |slot| self.substrates.id(slot));
+        for list in listed_at(edge) {
+            self.adjacency.push(list, slot);
         }
         slot
     }
@@ -184,53 +220,13 @@ impl State {
     /// Deletes a relationship.
     pub(crate) fn remove_relationship(&mut self, slot: u32) {
         let edge = self.relationships.edge(slot);
-        self.relationships.remove(slot);
-        for (end, incoming) in listed_at(edge) {
-            let mut list = self.list(end, incoming);
-            self.relationships.unlist(&mut list, slot);
-            self.set_list(end, incoming, list);
+        self.relationships.remove(slot, |slot| self.substrates.id(slot));
+        self.owe();
+        for list in listed_at(edge) {
+            self.adjacency.remove(list, slot);
         }
-        if self.substrates.is_bound(edge.source) && self.relationships.bindings_of(edge.source).is_empty() {
+        if edge.kind.is_binding() && self.relationships.bindings_of(edge.source).is_empty() {
             self.substrates.set_bound(edge.source, false);
-        }
-    }
-
-    /// Renumbers slots when over half of them are dead. The order of creation stays. This is the
-    /// one pause that grows with the state: up to a second for a million substrates with five
-    /// million relationships, once in as many deletes.
-    pub(crate) fn compact_if_worth_it(&mut self) {
-        if self.relationships.wants_compaction() {
-            let total = self.relationships.slots();
-            let after = numbers_after(total, |slot| self.relationships.kind(slot).is_alive());
-            let old = std::mem::take(&mut self.relationships.adjacency);
-            let mut entries = Vec::new();
-            for slot in 0..self.substrates.slots() {
-                for incoming in [false, true] {
-                    entries.clear();
-                    let all = old.entries(self.list(slot, incoming)).iter();
-                    entries.extend(all.map(|&one| after[one as usize]).filter(|&one| one != u32::MAX));
-                    let mut list = List::default();
-                    self.relationships.adjacency.store(&mut list, &entries);
-                    self.set_list(slot, incoming, list);
-                }
-            }
-            self.relationships.compact(&after);
-            self.epoch += 1;
-        }
-        if self.substrates.wants_compaction() {
-            let total = self.substrates.slots();
-            let after = numbers_after(total, |slot| self.substrates.is_alive(slot));
-            for index in self.indexes.values_mut() {
-                index.renumber(|slot| after[slot as usize]);
-                if !index.ready {
-                    index.filled =
-                        after[..index.filled as usize].iter().filter(|&&slot| slot != u32::MAX).count()
-                            as u32;
-                }
-            }
-            self.relationships.renumber_ends(&after);
-            self.substrates.compact(&after);
-            self.epoch += 1;
         }
     }
 
@@ -240,9 +236,10 @@ impl State {
         let end = index.filled.saturating_add(slots).min(self.substrates.slots());
         for slot in index.filled..end {
             if self.substrates.is_alive(slot)
-                && let Some(value) = metadata::find(self.substrates.metadata(slot), metadata_key, &self.keys)
+                && let Some(value) =
+                    metadata::find(self.substrates.metadata(slot), metadata_key, &self.vocabulary)
             {
-                index.insert(Key::of_encoded(value, &self.keys), slot);
+                index.insert(Key::of_encoded(value, &self.vocabulary), slot);
             }
         }
         index.filled = end;
@@ -264,48 +261,30 @@ impl State {
     fn each_indexed(&mut self, slot: u32, change: impl Fn(&mut Index, Key)) {
         for (metadata_key, index) in &mut self.indexes {
             if slot < index.filled
-                && let Some(value) = metadata::find(self.substrates.metadata(slot), metadata_key, &self.keys)
+                && let Some(value) =
+                    metadata::find(self.substrates.metadata(slot), metadata_key, &self.vocabulary)
             {
-                change(index, Key::of_encoded(value, &self.keys));
+                change(index, Key::of_encoded(value, &self.vocabulary));
             }
         }
     }
 
-    fn set_list(&mut self, slot: u32, incoming: bool, list: List) {
-        let node = self.substrates.nodes.get_mut(slot);
-        if incoming {
-            node.incoming = list;
-        } else {
-            node.outgoing = list;
-        }
-    }
-
-    fn change_list(&mut self, slot: u32, incoming: bool, change: impl FnOnce(&mut Adjacency, &mut List)) {
-        let node = self.substrates.nodes.get_mut(slot);
-        let list = if incoming { &mut node.incoming } else { &mut node.outgoing };
-        change(&mut self.relationships.adjacency, list);
+    pub(crate) fn memory(&self) -> Vec<(&'static str, u64)> {
+        let mut memory = self.substrates.memory().to_vec();
+        memory.extend(self.relationships.memory());
+        memory.push(("adjacency", self.adjacency.allocated_bytes()));
+        memory.push(("vocabulary", self.vocabulary.allocated_bytes()));
+        memory.push(("indexes", self.indexes.values().map(|index| index.allocated_bytes()).sum()));
+        memory
     }
 }
 
-/// The lists that a relationship stands in: whose, and whether the incoming one.
-fn listed_at(edge: Edge) -> impl Iterator<Item = (u32, bool)> {
+/// The lists that a relationship stands in.
+fn listed_at(edge: Edge) -> impl Iterator<Item = List> {
     let mirrored = edge.kind.is_bidirectional() && edge.source != edge.target;
-    let own = [(edge.source, false), (edge.target, true)];
-    own.into_iter().chain([(edge.target, false), (edge.source, true)].into_iter().filter(move |_| mirrored))
-}
-
-/// New numbers of the slots that stay, in order; `u32::MAX` for the others.
-fn numbers_after(total: u32, is_alive: impl Fn(u32) -> bool) -> Vec<u32> {
-    let mut next = 0;
-    (0..total)
-        .map(|slot| {
-            if !is_alive(slot) {
-                return u32::MAX;
-            }
-            next += 1;
-            next - 1
-        })
-        .collect()
+    let own = [List::of(edge.source, false), List::of(edge.target, true)];
+    let mirror = [List::of(edge.target, false), List::of(edge.source, true)];
+    own.into_iter().chain(mirror.into_iter().filter(move |_| mirrored))
 }
 
 /// What relationship constraints bind, where they do.

@@ -19,10 +19,7 @@ impl Engine {
                 indexes: state.indexes.len() as u64,
                 ..Stats::default()
             };
-            stats.memory.extend(state.substrates.memory());
-            stats.memory.extend(state.relationships.memory());
-            stats.memory.push(("metadata_keys", state.keys.allocated_bytes()));
-            stats.memory.push(("indexes", state.indexes.values().map(|index| index.allocated_bytes()).sum()));
+            stats.memory = state.memory();
             let mut slot = 0;
             while slot < state.substrates.slots() {
                 let end = slot.saturating_add(STEP).min(state.substrates.slots());

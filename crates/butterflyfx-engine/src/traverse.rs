@@ -1,6 +1,7 @@
 //! Walking the graph, breadth first.
 
 use crate::engine::{Engine, Result};
+use crate::identity::RelationshipId;
 use crate::model::{Reached, Traversal, Traverse};
 use crate::read::{Slices, Stop, read};
 use crate::slot_set::SlotSet;
@@ -61,8 +62,8 @@ fn reach(
                 loop {
                     let chunk = state.chunk(node.slot, incoming, first);
                     let Some(&last) = chunk.last() else { break };
-                    for &one in chunk {
-                        if state.relationships.kind(one).is_among(traverse.types) {
+                    for &one in &chunk {
+                        if state.relationships.edge(one).kind.is_among(traverse.types) {
                             let other = state.other_end(one, node.slot);
                             if !reached.contains(other) {
                                 ways.push((other, one));
@@ -123,11 +124,11 @@ fn edges_among(
         loop {
             let chunk = state.chunk(node.slot, false, first);
             let Some(&last) = chunk.last() else { break };
-            for &one in chunk {
+            for &one in &chunk {
                 let edge = state.relationships.edge(one);
                 // A bidirectional one stands in this list at both ends; its source's counts.
                 if edge.source == node.slot
-                    && state.relationships.kind(one).is_among(traverse.types)
+                    && edge.kind.is_among(traverse.types)
                     && reached.contains(edge.target)
                 {
                     if edges.len() >= EDGES_MAX || bytes >= DOCUMENTS_BYTES_MAX {
@@ -166,17 +167,23 @@ fn answer(
             traversal.nodes.push(Reached {
                 id: state.substrates.id(found.slot),
                 depth: found.depth,
-                via: (found.via != NONE).then(|| state.relationships.id(found.via)),
+                via: via(state, found),
                 substrate: traverse.include_substrates.then(|| state.substrate(found.slot)),
             });
         }
         state.pay(if traverse.include_substrates { 10 } else { 1 })?;
     }
     for &edge in edges {
-        if state.relationships.kind(edge).is_alive() {
+        if state.relationships.is_alive(edge) {
             traversal.edges.push(state.relationship(edge));
         }
         state.pay(3)?;
     }
     Ok(traversal)
+}
+
+/// The relationship that reached a node, unless it is gone.
+fn via(state: &Slices<'_>, found: &Found) -> Option<RelationshipId> {
+    let is_there = found.via != NONE && state.relationships.is_alive(found.via);
+    is_there.then(|| state.relationship_id(found.via))
 }

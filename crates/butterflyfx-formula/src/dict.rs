@@ -93,6 +93,52 @@ impl Dict {
         }
     }
 
+    /// The position of a string key.
+    pub fn position(&self, key: &str) -> Option<usize> {
+        self.find_str(operate::hash_text(key), key)
+    }
+
+    /// The value at a position in insertion order.
+    #[inline]
+    pub fn value_at(&self, at: usize) -> Option<&Value> {
+        self.entries.get(at).map(|entry| &entry.value)
+    }
+
+    /// The key at a position, where it is a string.
+    #[inline]
+    pub(crate) fn key_at(&self, at: usize) -> Option<&str> {
+        match &self.entries.get(at)?.key {
+            Value::Str(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Sets the value at a position, where there is one: rows with the same keys are read into one
+    /// dict so, without a search or an allocation.
+    #[inline]
+    pub fn set_value_at(&mut self, at: usize, value: Value) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        match (&mut entry.value, value) {
+            // Nothing is dropped here.
+            (Value::Int(old), Value::Int(new)) => *old = new,
+            (Value::Float(old), Value::Float(new)) => *old = new,
+            (old, new) => *old = new,
+        }
+    }
+
+    /// Drops the entries from a position on.
+    pub fn truncate(&mut self, length: usize) {
+        if length >= self.entries.len() {
+            return;
+        }
+        let entries: Vec<Entry> = self.entries.drain(..length).collect();
+        // What is left of it is dropped as a dict is.
+        *self = Dict::new();
+        for entry in entries {
+            self.push(entry.hash, entry.key, entry.value);
+        }
+    }
+
     /// The value of `key`.
     ///
     /// # Errors

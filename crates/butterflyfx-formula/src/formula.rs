@@ -8,7 +8,7 @@ use crate::limits::{Limit, Limits};
 use crate::lower::{self, Lowered};
 use crate::parse;
 use crate::scan::{self, span_between};
-use crate::template::{Op, Unit};
+use crate::template::{Op, Unit, UnitParameter};
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -40,6 +40,19 @@ pub struct Formula {
     /// Values of its defaults, evaluated at creation, in the order of the signature.
     pub defaults: Arc<[Value]>,
 }
+
+/// Where the parameters of a formula stand in rows that all have the same names in the same order,
+/// found once for all of them.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The place of each parameter; [`ABSENT`] where its default is used.
+    pub(crate) parameters: Vec<u32>,
+    /// The place of each name that is read out of `**kw`.
+    pub(crate) names: Vec<u32>,
+}
+
+/// No place.
+const ABSENT: u32 = u32::MAX;
 
 /// Text up to this many bytes is parsed on the thread's own stack.
 const SHORT_TEXT_BYTES: usize = 256;
@@ -110,6 +123,33 @@ impl Formula {
         evaluate(&self.template, &self.constants, &self.defaults, vm, parameters)
     }
 
+    /// Where this formula's parameters stand in rows with the names of this one; `None` where the
+    /// formula would refuse the row, or sorts the names out anew for each.
+    pub fn bind(&self, row: &Dict) -> Option<Binding> {
+        let unit = &self.template.units[0];
+        if self.unexpected_parameter(row).is_some() || (unit.has_rest && !unit.parameters.is_empty()) {
+            return None;
+        }
+        let place = |name: &str| row.position(name).map_or(ABSENT, |at| at as u32);
+        let parameters: Vec<u32> = unit.parameters.iter().map(|parameter| place(&parameter.name)).collect();
+        let is_missing =
+            |(place, parameter): (&u32, &UnitParameter)| *place == ABSENT && !parameter.has_default;
+        if parameters.iter().zip(&unit.parameters).any(is_missing) {
+            return None;
+        }
+        let names = self.template.names.iter().map(|name| place(name)).collect();
+        Some(Binding { parameters, names })
+    }
+
+    /// As [`Formula::evaluate`] with a row that has the names of the row that was given to
+    /// [`Formula::bind`], in the same order.
+    ///
+    /// # Errors
+    /// What the formula raised, a limit.
+    pub fn evaluate_bound(&self, vm: &mut Interpreter, row: &Arc<Dict>, binding: &Binding) -> Result<Value> {
+        vm.evaluate_bound(&self.template, &self.constants, &self.defaults, row, binding)
+    }
+
     /// The first name that the formula does not take.
     pub fn unexpected_parameter<'a>(&self, parameters: &'a Dict) -> Option<&'a str> {
         if self.template.accepts_any() {
@@ -146,6 +186,20 @@ pub fn evaluate(
     parameters: &Arc<Dict>,
 ) -> Result<Value> {
     vm.evaluate(template, constants, defaults, parameters)
+}
+
+/// Template and constants of a text, not shared with any other.
+pub(crate) fn lowered(
+    kind: ExpressionType,
+    text: &str,
+    limits: &Limits,
+) -> std::result::Result<(Template, Vec<Value>), FormulaError> {
+    if kind == ExpressionType::Constant {
+        let alone = Formula::constant(text, limits, &Templates::default())?;
+        let template = Template::clone(&alone.template);
+        return Ok((template, alone.constants.to_vec()));
+    }
+    lower_text(kind, text, limits).map(|lowered| (lowered.template, lowered.constants))
 }
 
 /// Scan, parse, lower: on a stack that is large enough for what the scan let through.

@@ -16,6 +16,7 @@ pub use iterate::{Generator, Iter};
 
 use crate::dict::Dict;
 use crate::error::{Raise, RaiseKind, Result};
+use crate::formula::Binding;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::template::Template;
@@ -103,6 +104,39 @@ impl Interpreter {
             let keywords = template.units[0].parameters.is_empty().then_some(&**parameters);
             self.run_unit(Program { template, constants, shared: &shared }, 0, keywords)
         });
+        self.clean_up();
+        result
+    }
+
+    /// As [`Interpreter::evaluate`], where it is known where in the parameters those of the
+    /// formula stand.
+    pub(crate) fn evaluate_bound(
+        &mut self,
+        template: &Arc<Template>,
+        constants: &[Value],
+        defaults: &[Value],
+        parameters: &Arc<Dict>,
+        binding: &Binding,
+    ) -> Result<Value> {
+        let unit = &template.units[0];
+        let mut keywords = None;
+        let mut defaults = defaults.iter();
+        for (parameter, &place) in unit.parameters.iter().zip(&binding.parameters) {
+            let default = if parameter.has_default { defaults.next() } else { None };
+            // A binding is made only where each of them has a value.
+            let value = parameters.value_at(place as usize).or(default).unwrap_or(&Value::None);
+            self.stack.push(frame::copy(value));
+        }
+        if unit.has_rest {
+            keywords = Some(&**parameters);
+            self.stack.push(if template.reads_rest { Value::Dict(parameters.clone()) } else { Value::None });
+        }
+        let shared = OnceCell::new();
+        let program = Program { template, constants, shared: &shared };
+        let mut frame = Frame::new(&program, 0, 0, &[]);
+        frame.keywords = keywords;
+        frame.places = Some(&binding.names);
+        let result = self.enter(&mut frame).and_then(|()| self.run(&mut frame));
         self.clean_up();
         result
     }

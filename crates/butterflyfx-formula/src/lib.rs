@@ -28,6 +28,7 @@ pub mod operate;
 mod parse;
 mod scan;
 pub mod sequence;
+pub mod shape;
 mod teardown;
 mod template;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::builtins::Builtin;
 use crate::math::MathFunction;
 use crate::methods::Method;
 use crate::operate::{BinaryOp, UnaryOp};
+use crate::shape::Shapes;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -192,7 +193,7 @@ pub(crate) struct Unit {
 }
 
 /// Code shared by all formulas that differ only in constants.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
     /// The formula's own code first.
     pub(crate) units: Vec<Unit>,
@@ -315,6 +316,8 @@ fn is_short(op: &Op) -> bool {
 #[derive(Debug, Default)]
 pub struct Templates {
     inner: Mutex<Shelf>,
+    shapes: Shapes,
+    hasher: foldhash::fast::RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -335,6 +338,14 @@ impl Templates {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    pub(crate) fn hash_of(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
     }
 
     /// The shared template equal to this one.

@@ -3,6 +3,7 @@
 //! Each figure is the median of several runs with its spread, and every scenario prints a hash of
 //! its results, so that work cannot be left out unnoticed.
 
+pub mod capacity;
 pub mod closed_loop;
 pub mod graph;
 pub mod http;
@@ -27,6 +28,25 @@ pub fn command() -> Command {
         .arg(number("relationships", "50000", "Relationships of the graph"))
         .arg(number("runs", "5", "Runs; the median counts"))
         .arg(json.clone());
+    let size = |name: &'static str, default: &'static str, help: &'static str| {
+        let argument = Arg::new(name).long(name).value_name("SIZE").default_value(default);
+        argument.value_parser(capacity::read_size).help(help)
+    };
+    let percent = value_parser!(u64).range(0..=100);
+    let capacity = Command::new("capacity")
+        .about("Fill an empty engine, weigh it, and say what fits into a given memory")
+        .arg(number("substrates", "1000000", "Substrates of the graph"))
+        .arg(number("relationships", "5000000", "Relationships of the graph"))
+        .arg(size("ram", "16GB", "Memory to say what fits into"))
+        .arg(
+            Arg::new("delete")
+                .long("delete")
+                .value_name("PERCENT")
+                .default_value("0")
+                .value_parser(percent)
+                .help("Delete so many of the substrates in the end, and weigh again"),
+        )
+        .arg(json.clone());
     let http =
         Command::new("http")
             .about("Invocations over HTTP, beside a bare server in the same run")
@@ -42,6 +62,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(kernel)
+        .subcommand(capacity)
         .subcommand(http)
         .subcommand(load::command())
 }
@@ -53,6 +74,9 @@ pub fn run(matches: &ArgMatches) -> Exit {
     }
     let (report, is_json) = match matches.subcommand() {
         Some(("kernel", matches)) => (kernel::run(&kernel::Options::from(matches)), matches.get_flag("json")),
+        Some(("capacity", matches)) => {
+            (capacity::run(&capacity::Options::from(matches)), matches.get_flag("json"))
+        }
         Some(("http", matches)) => (http::run(&http::Options::from(matches)), matches.get_flag("json")),
         _ => return Exit::Usage,
     };
@@ -81,6 +105,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// A hash of the results.
     pub result_hash: u64,
+    /// Lines for people below the table.
+    pub notes: Vec<String>,
 }
 
 /// One figure over all runs.
@@ -155,12 +181,12 @@ impl Report {
         }
         let settings: Vec<String> =
             self.settings.iter().map(|(name, value)| format!("{name} {}", grouped(*value))).collect();
-        format!(
-            "bench {}: {}\n{table}\nresult hash {:016x}\n",
-            self.scenario,
-            settings.join(", "),
-            self.result_hash
-        )
+        let mut out = format!("bench {}: {}\n{table}\n", self.scenario, settings.join(", "));
+        for note in &self.notes {
+            let _ = writeln!(out, "{note}");
+        }
+        let _ = writeln!(out, "result hash {:016x}", self.result_hash);
+        out
     }
 }
 

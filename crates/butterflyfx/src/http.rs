@@ -5,7 +5,8 @@
 //! refusal is a [`problem::Problem`] on every way, and gets its body here, where the path is known.
 
 mod batch;
-mod etag;
+pub(crate) mod etag;
+pub(crate) mod http_date;
 mod idempotency;
 mod indexes;
 mod invoke;
@@ -13,7 +14,9 @@ pub mod openapi;
 mod paging;
 pub mod problem;
 mod query;
+mod quick;
 mod relationships;
+mod rows;
 mod schema;
 mod substrates;
 mod system;

@@ -172,6 +172,14 @@ impl Metrics {
         count(&part.evaluation_steps, steps);
     }
 
+    /// So many evaluations gave a result, so many ended in an error.
+    pub(crate) fn evaluated_many(&self, evaluations: u64, failures: u64, steps: u64) {
+        let part = self.part();
+        count(&part.evaluations, evaluations);
+        count(&part.evaluation_errors, failures);
+        count(&part.evaluation_steps, steps);
+    }
+
     /// An evaluation ended in an error.
     pub fn evaluation_failed(&self) {
         count(&self.part().evaluation_errors, 1);

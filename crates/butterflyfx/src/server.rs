@@ -14,6 +14,7 @@ mod framing;
 mod guard;
 mod held;
 mod listen;
+pub mod quick;
 pub mod service;
 
 use crate::app::{App, Readiness};
@@ -21,6 +22,7 @@ use crate::config::ConfigError;
 use axum::body::Body;
 use connection::Builders;
 use http::{Request, Response};
+use quick::{QuickAnswer, QuickRequest};
 use service::{Answers, Shared};
 use std::io;
 use std::net::SocketAddr;
@@ -146,6 +148,7 @@ impl Server {
 
     /// Serves the whole program's routes until `stop` is done.
     pub async fn run(self, stop: impl Future<Output = Stop>) {
+        crate::tidying::start(&self.app);
         let program = Program::new(&self.app);
         self.run_with(program, stop).await;
     }
@@ -211,6 +214,10 @@ impl Answers for Program {
         } else {
             self.api.answer(request).await
         }
+    }
+
+    fn quick(&self, request: &QuickRequest<'_>, body: &mut String) -> Option<QuickAnswer> {
+        self.api.quick(request, body)
     }
 }
 

@@ -85,25 +85,24 @@ pub(crate) fn with_key<T>(
     field: &Field,
     look: impl FnOnce(Option<KeyRef<'_>>) -> T,
 ) -> T {
-    let record = state.substrates.record(slot);
     let metadata_key = match field {
         Field::ExpressionType => return look(Some(KeyRef::Text(state.substrates.kind(slot).name()))),
-        Field::ExpressionCode => return look(Some(KeyRef::Text(state.substrates.code(slot)))),
-        Field::CreatedAt => return look(Some(KeyRef::Int(record.created_at))),
-        Field::UpdatedAt => return look(Some(KeyRef::Int(record.updated_at))),
-        Field::Version => return look(Some(KeyRef::Int(i64::from(record.version)))),
+        Field::ExpressionCode => return look(Some(KeyRef::Text(&state.substrates.code(slot)))),
+        Field::CreatedAt => return look(Some(KeyRef::Int(state.substrates.created_at(slot)))),
+        Field::UpdatedAt => return look(Some(KeyRef::Int(state.substrates.revision(slot).updated_at.0))),
+        Field::Version => return look(Some(KeyRef::Int(i64::from(state.substrates.revision(slot).version)))),
         Field::SubstrateId => return look(Some(KeyRef::Text(&state.substrates.id(slot).to_string()))),
         Field::Metadata(key) => key,
     };
-    let Some(value) = metadata::find(state.substrates.metadata(slot), metadata_key, &state.keys) else {
+    let Some(value) = metadata::find(state.substrates.metadata(slot), metadata_key, &state.vocabulary) else {
         return look(None);
     };
-    match read_shallow(&mut Reader::new(value)) {
+    match read_shallow(&mut Reader::new(value), &state.vocabulary) {
         Shallow::Null => look(Some(KeyRef::Null)),
         Shallow::Bool(b) => look(Some(KeyRef::Bool(b))),
         Shallow::Int(i) => look(Some(KeyRef::Int(i))),
-        Shallow::Text(text) => look(Some(KeyRef::Text(text))),
-        _ => look(Some(Key::of_encoded(value, &state.keys).borrow())),
+        Shallow::Text(text) => look(Some(KeyRef::Text(&text))),
+        _ => look(Some(Key::of_encoded(value, &state.vocabulary).borrow())),
     }
 }
 

@@ -5,6 +5,8 @@
 //! deleting for ever keeps memory flat. To find the owner of a blob on the move, each begins
 //! with its owner's slot.
 
+use crate::state::encoding::{Reader, put_length};
+
 /// Bytes of a segment; small in tests, so that tests empty many.
 const SEGMENT: usize = if cfg!(test) { 256 } else { 1 << 20 };
 
@@ -35,18 +37,41 @@ pub(crate) struct Arena {
     sparse: Vec<u32>,
 }
 
-/// Bytes before a blob: its owner and its length.
-const HEADER: usize = 8;
+/// Bits of an offset: a blob in a segment with others begins below its end, a large one at 0.
+const OFFSET_BITS: u32 = 20;
+
+impl Blob {
+    /// The place in 52 bits.
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.segment) << OFFSET_BITS | u64::from(self.offset)
+    }
+
+    /// What [`Blob::to_bits`] gave.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Blob {
+        Blob { segment: (bits >> OFFSET_BITS) as u32, offset: bits as u32 & ((1 << OFFSET_BITS) - 1) }
+    }
+}
+
+/// Bytes of a blob's owner, which stands first; its length follows, seven bits a byte.
+const OWNER: usize = 4;
+
+/// Bytes before a blob of a length.
+fn header_bytes(length: usize) -> usize {
+    let bits = (usize::BITS - length.leading_zeros()).max(1);
+    OWNER + bits.div_ceil(7) as usize
+}
 
 impl Arena {
-    /// Stores the parts one after the other. Their sum must be below `u32::MAX - HEADER`.
+    /// Stores the parts one after the other. Their sum must be below `u32::MAX`.
     pub(crate) fn put(&mut self, owner: u32, parts: &[&[u8]]) -> Blob {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let segment = self.segment_for(HEADER + length);
+        let segment = self.segment_for(header_bytes(length) + length);
         let bytes = &mut self.segments[segment as usize].bytes;
         let offset = bytes.len() as u32;
         bytes.extend_from_slice(&owner.to_le_bytes());
-        bytes.extend_from_slice(&(length as u32).to_le_bytes());
+        put_length(length as u64, bytes);
         for part in parts {
             bytes.extend_from_slice(part);
         }
@@ -56,14 +81,14 @@ impl Arena {
     #[inline]
     pub(crate) fn get(&self, blob: Blob) -> &[u8] {
         let bytes = &self.segments[blob.segment as usize].bytes[blob.offset as usize..];
-        let (_, length) = header(bytes);
-        &bytes[HEADER..HEADER + length]
+        let (_, start, length) = header(bytes);
+        &bytes[start..start + length]
     }
 
     pub(crate) fn free(&mut self, blob: Blob) {
         let segment = &mut self.segments[blob.segment as usize];
-        let (_, length) = header(&segment.bytes[blob.offset as usize..]);
-        segment.freed += HEADER + length;
+        let (_, start, length) = header(&segment.bytes[blob.offset as usize..]);
+        segment.freed += start + length;
         self.list_if_sparse(blob.segment);
     }
 
@@ -89,11 +114,11 @@ impl Arena {
         let mut moved = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
-            let (owner, length) = header(&bytes[at..]);
+            let (owner, start, length) = header(&bytes[at..]);
             if holds(owner, Blob { segment, offset: at as u32 }) {
-                moved.push((owner, self.put(owner, &[&bytes[at + HEADER..at + HEADER + length]])));
+                moved.push((owner, self.put(owner, &[&bytes[at + start..at + start + length]])));
             }
-            at += HEADER + length;
+            at += start + length;
         }
         self.vacant.push(segment);
         moved
@@ -152,9 +177,11 @@ impl Arena {
 }
 
 #[inline]
-fn header(bytes: &[u8]) -> (u32, usize) {
-    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    (word(0), word(4) as usize)
+fn header(bytes: &[u8]) -> (u32, usize, usize) {
+    let (owner, rest) = bytes.split_at(OWNER);
+    let mut reader = Reader::new(rest);
+    let length = reader.length() as usize;
+    (u32::from_le_bytes([owner[0], owner[1], owner[2], owner[3]]), bytes.len() - reader.rest().len(), length)
 }
 
 #[cfg(test)]
@@ -181,7 +208,8 @@ mod tests {
         for (owner, &blob) in places.iter().enumerate() {
             assert!(arena.get(blob).len() >= 100 && arena.get(blob).iter().all(|&byte| byte == owner as u8));
         }
-        let alive: usize = places.iter().map(|&place| HEADER + arena.get(place).len()).sum();
+        let bytes = |&place: &Blob| header_bytes(arena.get(place).len()) + arena.get(place).len();
+        let alive: usize = places.iter().map(bytes).sum();
         assert!(arena.allocated_bytes() < 2 * alive as u64 + 20_000, "{}", arena.allocated_bytes());
     }
 

@@ -48,19 +48,17 @@ impl<T: Copy> Column<T> {
         }
     }
 
-    /// Keeps what `keep` marks, in order, and gives memory back.
-    pub(crate) fn retain_marked(&mut self, keep: impl Fn(u32) -> bool) {
-        let mut kept = Column::default();
-        let mut at = 0;
-        for segment in std::mem::take(&mut self.segments) {
-            for value in segment {
-                if keep(at) {
-                    kept.push(value);
-                }
-                at += 1;
-            }
+    /// Forgets everything from an index on, and gives whole segments back.
+    pub(crate) fn truncate(&mut self, length: u32) {
+        let length = length as usize;
+        self.segments.truncate(length.div_ceil(SEGMENT));
+        if let Some(last) = self.segments.last_mut() {
+            last.truncate(length - (length - 1) / SEGMENT * SEGMENT);
         }
-        *self = kept;
+        if let [only] = self.segments.as_mut_slice() {
+            only.shrink_to(only.len() * 2);
+        }
+        self.segments.shrink_to(self.segments.len() * 2);
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
@@ -86,9 +84,18 @@ mod tests {
             (column.get(0), column.get(SEGMENT as u32), column.get(count - 1)),
             (0, 1, (count - 1) * 3)
         );
-        column.retain_marked(|at| at % 2 == 0);
-        assert_eq!(column.len(), count.div_ceil(2) as usize);
-        assert_eq!(column.get(3), 18);
-        assert!(column.allocated_bytes() >= 4 * column.len() as u64);
+        for length in [count - 1, SEGMENT as u32 * 2 + 1, SEGMENT as u32 * 2, SEGMENT as u32 + 1, 5, 1, 0] {
+            column.truncate(length);
+            assert_eq!(column.len(), length as usize);
+            assert!(column.allocated_bytes() >= 4 * column.len() as u64);
+            if length > 0 {
+                assert_eq!(
+                    column.get(length - 1),
+                    if length - 1 == SEGMENT as u32 { 1 } else { (length - 1) * 3 }
+                );
+            }
+        }
+        column.push(9);
+        assert_eq!((column.len(), column.get(0)), (1, 9));
     }
 }

@@ -128,16 +128,6 @@ impl Index {
         count
     }
 
-    /// Follows a compaction of slots; `slot_after` gives each living slot's new number.
-    pub(crate) fn renumber(&mut self, slot_after: impl Fn(u32) -> u32) {
-        for postings in self.values.values_mut() {
-            match postings {
-                Postings::One(slot) => *slot = slot_after(*slot),
-                Postings::Many(slots) => *slots = slots.iter().map(|&slot| slot_after(slot)).collect(),
-            }
-        }
-    }
-
     pub(crate) fn allocated_bytes(&self) -> u64 {
         self.heap_bytes + self.values.len() as u64 * VALUE_BYTES + self.entries * SLOT_BYTES
     }

@@ -2,7 +2,8 @@
 //! point. Kinds never compare with each other; in a sort they follow one another.
 
 use crate::state::encoding::{Reader, put_length, put_text};
-use crate::state::metadata::{Keys, Shallow, decode, read_shallow};
+use crate::state::metadata::{Shallow, decode, read_shallow};
+use crate::state::vocabulary::Vocabulary;
 use butterflyfx_formula::document::Document;
 use std::cmp::Ordering;
 
@@ -76,15 +77,15 @@ impl Key {
     }
 
     /// The key of an encoded document.
-    pub(crate) fn of_encoded(bytes: &[u8], keys: &Keys) -> Key {
-        match read_shallow(&mut Reader::new(bytes)) {
+    pub(crate) fn of_encoded(bytes: &[u8], vocabulary: &Vocabulary) -> Key {
+        match read_shallow(&mut Reader::new(bytes), vocabulary) {
             Shallow::Null => Key::Null,
             Shallow::Bool(b) => Key::Bool(b),
             Shallow::Int(i) => Key::Int(i),
             Shallow::Float(x) => of_float(x),
             Shallow::BigInt(digits) => of_digits(digits),
             Shallow::Text(text) => Key::Text(text.into()),
-            Shallow::List(_) | Shallow::Map(_) => Key::of(&decode(bytes, keys)),
+            Shallow::List(_) | Shallow::Map(_) => Key::of(&decode(bytes, vocabulary)),
         }
     }
 

@@ -1,114 +1,25 @@
 //! Relationships in dense slots, in the order of creation.
+//!
+//! A relationship is its edge (both ends and the kind), its age, an entry in the table of identities
+//! and one in a list at either end. Its identity is not stored but hashed again from its ends, which
+//! costs some 80 ns where it is answered. Documents and bindings cost only those that have them.
 
 use crate::error::EngineError;
-use crate::identity::RelationshipId;
-use crate::model::{Relationship, RelationshipType, Timestamp, TypeSet};
-use crate::state::RELATIONSHIPS_MAX;
-use crate::state::adjacency::{Adjacency, List};
+use crate::identity::{RelationshipId, SubstrateId};
+use crate::model::{Relationship, Timestamp};
+use crate::state::ages::Ages;
 use crate::state::arena::{Arena, Blob};
-use crate::state::column::Column;
+use crate::state::edges::{Edge, Edges};
 use crate::state::encoding::Reader;
 use crate::state::identities::Identities;
-use crate::state::metadata::{self, Keys};
-use crate::state::sequences::Sequences;
+use crate::state::metadata;
+use crate::state::vocabulary::Vocabulary;
+use crate::state::{RELATIONSHIP_BITS, RELATIONSHIPS_MAX};
 use butterflyfx_formula::document::Document;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// A relationship without its documents.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) kind: Kind,
-    pub(crate) id: u64,
-    pub(crate) created_at: i64,
-    pub(crate) source: u32,
-    pub(crate) target: u32,
-}
-
-/// The same in 24 bytes, in one cache line mostly: a slot of a substrate takes 28 bits
-/// ([`SUBSTRATES_MAX`](crate::state::SUBSTRATES_MAX)), and the type stands above the source, the
-/// flags above the target.
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    id: u64,
-    created_at: i64,
-    source: u32,
-    target: u32,
-}
-
-const SLOT_BITS: u32 = 28;
-const SLOT: u32 = (1 << SLOT_BITS) - 1;
-
-impl Packed {
-    #[inline]
-    fn kind(self) -> Kind {
-        Kind((self.source >> SLOT_BITS) as u8 | ((self.target >> SLOT_BITS) as u8) << 4)
-    }
-
-    #[inline]
-    fn unpack(self) -> Edge {
-        Edge {
-            kind: self.kind(),
-            id: self.id,
-            created_at: self.created_at,
-            source: self.source & SLOT,
-            target: self.target & SLOT,
-        }
-    }
-}
-
-impl Edge {
-    fn pack(self) -> Packed {
-        let Edge { kind: Kind(kind), id, created_at, source, target } = self;
-        debug_assert!(source <= SLOT && target <= SLOT);
-        Packed {
-            id,
-            created_at,
-            source: source | u32::from(kind & TYPE) << SLOT_BITS,
-            target: target | u32::from(kind >> 4) << SLOT_BITS,
-        }
-    }
-}
-
-/// Type and flags in a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind(u8);
-
-const TYPE: u8 = 0x0F;
-const BIDIRECTIONAL: u8 = 0x10;
-const DOCUMENTED: u8 = 0x20;
-const BINDING: u8 = 0x40;
-/// The sixteenth type.
-const DEAD: Kind = Kind(TYPE);
-
-impl Kind {
-    #[inline]
-    pub(crate) fn is_alive(self) -> bool {
-        self.0 & TYPE != TYPE
-    }
-
-    #[inline]
-    pub(crate) fn is_bidirectional(self) -> bool {
-        self.0 & BIDIRECTIONAL != 0
-    }
-
-    pub(crate) fn rel_type(self) -> RelationshipType {
-        RelationshipType::ALL[usize::from(self.0 & TYPE) % RelationshipType::ALL.len()]
-    }
-
-    /// Without documents or binding yet.
-    pub(crate) fn new(rel_type: RelationshipType, bidirectional: bool) -> Kind {
-        Kind(rel_type as u8 | if bidirectional { BIDIRECTIONAL } else { 0 })
-    }
-
-    /// Alive, and of an asked type.
-    #[inline]
-    pub(crate) fn is_among(self, types: TypeSet) -> bool {
-        self.is_alive() && (types.0 == 0 || types.0 & (1 << (self.0 & TYPE)) != 0)
-    }
-}
 
 /// Which parameters of its source a relationship binds to its target's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,13 +29,12 @@ pub(crate) struct Binding {
     pub(crate) collect: bool,
 }
 
-/// All relationships.
-#[derive(Debug, Default)]
+/// All relationships, but for their lists.
+#[derive(Debug)]
 pub(crate) struct Relationships {
-    edges: Column<Packed>,
-    pub(crate) sequences: Sequences,
+    edges: Edges,
+    pub(crate) ages: Ages,
     identities: Identities,
-    pub(crate) adjacency: Adjacency,
     arena: Arena,
     /// Constraints and lineage where there are any, by slot.
     documents: HashMap<u32, Blob, RandomState>,
@@ -138,10 +48,32 @@ pub(crate) struct Relationships {
     by_type: [u64; 15],
 }
 
+/// The identity of an edge, hashed from its ends.
+#[inline]
+fn identity(edge: Edge, id_of: impl Fn(u32) -> SubstrateId) -> RelationshipId {
+    RelationshipId::of(edge.kind.rel_type(), id_of(edge.source), id_of(edge.target))
+}
+
 impl Relationships {
+    pub(crate) fn new() -> Relationships {
+        Relationships {
+            edges: Edges::default(),
+            ages: Ages::default(),
+            identities: Identities::new(RELATIONSHIP_BITS),
+            arena: Arena::default(),
+            documents: HashMap::default(),
+            bindings: HashMap::default(),
+            bindings_of: HashMap::default(),
+            names: HashSet::default(),
+            alive: 0,
+            by_type: [0; 15],
+        }
+    }
+
     /// Slots given out, dead ones included.
+    #[inline]
     pub(crate) fn slots(&self) -> u32 {
-        self.edges.len() as u32
+        self.edges.len()
     }
 
     pub(crate) fn alive(&self) -> u32 {
@@ -152,23 +84,29 @@ impl Relationships {
         self.by_type
     }
 
+    /// An edge that is alive.
     #[inline]
     pub(crate) fn edge(&self, slot: u32) -> Edge {
-        self.edges.get(slot).unpack()
+        self.edges.get(slot)
     }
 
     #[inline]
-    pub(crate) fn kind(&self, slot: u32) -> Kind {
-        self.edges.get(slot).kind()
+    pub(crate) fn is_alive(&self, slot: u32) -> bool {
+        self.edges.is_alive(slot)
     }
 
     #[inline]
-    pub(crate) fn id(&self, slot: u32) -> RelationshipId {
-        RelationshipId(self.edges.get(slot).id)
+    pub(crate) fn id(&self, slot: u32, id_of: impl Fn(u32) -> SubstrateId) -> RelationshipId {
+        identity(self.edges.get(slot), id_of)
     }
 
-    pub(crate) fn find(&self, id: RelationshipId) -> Option<u32> {
-        self.identities.find(id.0, |slot| self.edges.get(slot).id)
+    pub(crate) fn find(&self, id: RelationshipId, id_of: impl Fn(u32) -> SubstrateId) -> Option<u32> {
+        self.identities.find(id.0, |slot| identity(self.edges.get(slot), &id_of).0)
+    }
+
+    /// See [`Identities::touch`].
+    pub(crate) fn touch(&self, ids: impl Iterator<Item = RelationshipId>) {
+        self.identities.touch(ids.map(|id| id.0));
     }
 
     /// The binding relationships of a source, oldest first.
@@ -181,49 +119,48 @@ impl Relationships {
     }
 
     /// The relationship, its ends' identities given by `id_of`.
-    #[inline]
     pub(crate) fn relationship(
         &self,
         slot: u32,
-        keys: &Keys,
-        id_of: impl Fn(u32) -> crate::identity::SubstrateId,
+        vocabulary: &Vocabulary,
+        id_of: impl Fn(u32) -> SubstrateId,
     ) -> Relationship {
         let edge = self.edge(slot);
-        let kind = edge.kind;
+        let (source, target) = (id_of(edge.source), id_of(edge.target));
         // Put together in one place: most have no documents.
         let mut relationship = Relationship {
-            id: RelationshipId(edge.id),
-            rel_type: kind.rel_type(),
-            source: id_of(edge.source),
-            target: id_of(edge.target),
-            bidirectional: kind.is_bidirectional(),
+            id: RelationshipId::of(edge.kind.rel_type(), source, target),
+            rel_type: edge.kind.rel_type(),
+            source,
+            target,
+            bidirectional: edge.kind.is_bidirectional(),
             constraints: Document::Map(Vec::new()),
             lineage: Document::Null,
-            created_at: Timestamp(edge.created_at),
+            created_at: Timestamp(self.ages.created_at(slot)),
         };
-        if kind.0 & DOCUMENTED != 0 {
-            (relationship.constraints, relationship.lineage) = self.documents(slot, keys);
+        if edge.kind.is_documented() {
+            (relationship.constraints, relationship.lineage) = self.documents(slot, vocabulary);
         }
         relationship
     }
 
-    /// Bytes of what is stored for a living relationship besides its record.
+    /// Bytes of what is stored for a living relationship besides its edge.
     #[inline]
     pub(crate) fn stored_bytes(&self, slot: u32) -> usize {
-        if self.edge(slot).kind.0 & DOCUMENTED == 0 {
+        if !self.edge(slot).kind.is_documented() {
             return 0;
         }
         self.documents.get(&slot).map_or(0, |&blob| self.arena.get(blob).len())
     }
 
     #[cold]
-    fn documents(&self, slot: u32, keys: &Keys) -> (Document, Document) {
+    fn documents(&self, slot: u32, vocabulary: &Vocabulary) -> (Document, Document) {
         let Some(&blob) = self.documents.get(&slot) else {
             return (Document::Map(Vec::new()), Document::Null);
         };
         let mut reader = Reader::new(self.arena.get(blob));
-        let constraints = metadata::decode_next(&mut reader, keys);
-        (constraints, metadata::decode_next(&mut reader, keys))
+        let constraints = metadata::decode_next(&mut reader, vocabulary);
+        (constraints, metadata::decode_next(&mut reader, vocabulary))
     }
 
     /// Room for `more` relationships, or a refusal.
@@ -237,104 +174,112 @@ impl Relationships {
     }
 
     /// Stores a new relationship in the next slot, without listing it at its ends.
-    pub(crate) fn push(&mut self, edge: Edge, new: &NewEdge<'_>, keys: &mut Keys) -> u32 {
+    pub(crate) fn push(
+        &mut self,
+        new: NewEdge<'_>,
+        vocabulary: &mut Vocabulary,
+        id_of: impl Fn(u32) -> SubstrateId,
+    ) -> u32 {
+        let NewEdge { mut edge, id, created_at, constraints, lineage, binding } = new;
         let slot = self.slots();
-        let Kind(mut kind) = edge.kind;
-        let is_plain = matches!(new.constraints, Document::Map(members) if members.is_empty())
-            && *new.lineage == Document::Null;
+        let is_plain =
+            matches!(constraints, Document::Map(members) if members.is_empty()) && *lineage == Document::Null;
         if !is_plain {
-            kind |= DOCUMENTED;
+            edge.kind = edge.kind.documented();
             let mut bytes = Vec::new();
-            metadata::encode(new.constraints, keys, &mut bytes);
-            metadata::encode(new.lineage, keys, &mut bytes);
+            metadata::encode(constraints, vocabulary, &mut bytes);
+            metadata::encode(lineage, vocabulary, &mut bytes);
             self.documents.insert(slot, self.arena.put(slot, &[&bytes]));
         }
-        if let Some(binding) = &new.binding {
-            kind |= BINDING;
+        if let Some(binding) = &binding {
+            edge.kind = edge.kind.binding();
             let names = binding.names.iter().map(|name| self.share(name)).collect();
             self.bindings.insert(slot, Binding { names, collect: binding.collect });
             self.bindings_of.entry(edge.source).or_default().push(slot);
         }
-        self.edges.push(Edge { kind: Kind(kind), ..edge }.pack());
+        self.edges.push(edge);
+        self.ages.push(created_at.0);
         let edges = &self.edges;
-        self.identities.insert(edge.id, slot, |slot| edges.get(slot).id);
+        self.identities.insert(id.0, slot, |slot| identity(edges.get(slot), &id_of).0);
         self.alive += 1;
         self.by_type[edge.kind.rel_type() as usize] += 1;
         slot
     }
 
     /// Deletes a relationship, but for its entries in the lists of its ends.
-    pub(crate) fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32, id_of: impl Fn(u32) -> SubstrateId) {
         let edge = self.edge(slot);
-        let kind = edge.kind;
         let edges = &self.edges;
-        self.identities.remove(edge.id, |slot| edges.get(slot).id);
-        *self.edges.get_mut(slot) = Edge { kind: DEAD, ..edge }.pack();
+        self.identities.remove(identity(edge, &id_of).0, |slot| identity(edges.get(slot), &id_of).0);
+        self.edges.kill(slot);
         self.alive -= 1;
-        self.by_type[kind.rel_type() as usize] -= 1;
-        if kind.0 & DOCUMENTED != 0
+        self.by_type[edge.kind.rel_type() as usize] -= 1;
+        if edge.kind.is_documented()
             && let Some(blob) = self.documents.remove(&slot)
         {
             self.arena.free(blob);
             self.settle();
         }
-        if kind.0 & BINDING != 0 {
+        if edge.kind.is_binding() {
             self.unbind(slot, edge.source);
         }
     }
 
-    /// Takes a relationship that was removed out of a list.
-    pub(crate) fn unlist(&mut self, list: &mut List, slot: u32) {
-        let edges = &self.edges;
-        self.adjacency.remove(list, slot, |one| edges.get(one).kind().is_alive());
-    }
-
-    /// Drops the dead end of a hub, so that the next step of a cascade begins at a living one.
-    pub(crate) fn trim(&mut self, list: List) {
-        let edges = &self.edges;
-        self.adjacency.trim(list, |one| edges.get(one).kind().is_alive());
-    }
-
-    /// Whether more than half of the slots, and enough to be worth it, are dead.
-    pub(crate) fn wants_compaction(&self) -> bool {
-        let dead = self.slots() - self.alive;
-        dead > self.alive && dead >= super::COMPACTION_SLOTS_MIN
-    }
-
-    /// Follows a compaction of substrates.
-    pub(crate) fn renumber_ends(&mut self, substrate_after: &[u32]) {
-        for slot in 0..self.slots() {
-            let edge = self.edge(slot);
-            if edge.kind.is_alive() {
-                let source = substrate_after[edge.source as usize];
-                let target = substrate_after[edge.target as usize];
-                *self.edges.get_mut(slot) = Edge { source, target, ..edge }.pack();
+    /// Gives the slot `from` the lower number `to`, which is free; its lists follow apart.
+    pub(crate) fn renumber(&mut self, from: u32, to: u32, id_of: impl Fn(u32) -> SubstrateId) {
+        let edge = self.edge(from);
+        self.identities.renumber(identity(edge, id_of).0, from, to);
+        self.edges.set(to, edge);
+        self.edges.kill(from);
+        if edge.kind.is_documented()
+            && let Some(blob) = self.documents.remove(&from)
+        {
+            self.arena.set_owner(blob, to);
+            self.documents.insert(to, blob);
+        }
+        if edge.kind.is_binding() {
+            if let Some(binding) = self.bindings.remove(&from) {
+                self.bindings.insert(to, binding);
+            }
+            if let Some(slots) = self.bindings_of.get_mut(&edge.source) {
+                slots.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
             }
         }
-        self.bindings_of = self
-            .bindings_of
-            .drain()
-            .map(|(source, slots)| (substrate_after[source as usize], slots))
-            .collect();
     }
 
-    /// Takes the dead slots out; the caller stores all lists anew.
-    pub(crate) fn compact(&mut self, slot_after: &[u32]) {
-        let keep = |slot: u32| slot_after[slot as usize] != u32::MAX;
-        self.sequences.compact(self.slots(), keep);
-        self.edges.retain_marked(keep);
-        let edges = &self.edges;
-        self.identities.refill(edges.len() as u32, |slot| edges.get(slot).id);
-        self.documents =
-            self.documents.drain().map(|(slot, blob)| (slot_after[slot as usize], blob)).collect();
-        for (&slot, &blob) in &self.documents {
-            self.arena.set_owner(blob, slot);
+    /// Follows an end that got another number.
+    pub(crate) fn renumber_end(&mut self, slot: u32, from: u32, to: u32) {
+        let Edge { source, target, .. } = self.edge(slot);
+        let after = |end: u32| if end == from { to } else { end };
+        self.edges.set_ends(slot, after(source), after(target));
+    }
+
+    /// Follows a source that got another number.
+    pub(crate) fn renumber_bindings(&mut self, from: u32, to: u32) {
+        if let Some(slots) = self.bindings_of.remove(&from) {
+            self.bindings_of.insert(to, slots);
         }
-        self.bindings =
-            self.bindings.drain().map(|(slot, binding)| (slot_after[slot as usize], binding)).collect();
-        for slots in self.bindings_of.values_mut() {
-            slots.iter_mut().for_each(|slot| *slot = slot_after[*slot as usize]);
+    }
+
+    /// Forgets the slots from `length` on, which are dead.
+    pub(crate) fn truncate(&mut self, length: u32) {
+        self.edges.truncate(length);
+        if self.documents.len() * 4 < self.documents.capacity() {
+            self.documents.shrink_to_fit();
         }
+        if self.bindings.len() * 4 < self.bindings.capacity() {
+            self.bindings.shrink_to_fit();
+            self.bindings_of.shrink_to_fit();
+            self.names.shrink_to_fit();
+        }
+    }
+
+    pub(crate) fn identities_mut(&mut self) -> &mut Identities {
+        &mut self.identities
+    }
+
+    pub(crate) fn wants_draining(&self) -> bool {
+        self.identities.wants_draining()
     }
 
     pub(crate) fn memory(&self) -> [(&'static str, u64); 5] {
@@ -344,8 +289,8 @@ impl Relationships {
             + self.names.iter().map(|name| name.len() + 16).sum::<usize>();
         [
             ("relationships", self.edges.allocated_bytes()),
-            ("relationship_identities", self.identities.allocated_bytes() + self.sequences.allocated_bytes()),
-            ("adjacency", self.adjacency.allocated_bytes()),
+            ("relationship_identities", self.identities.allocated_bytes()),
+            ("relationship_ages", self.ages.allocated_bytes()),
             (
                 "constraints_and_lineage",
                 self.arena.allocated_bytes() + self.documents.allocation_size() as u64,
@@ -386,9 +331,13 @@ impl Relationships {
     }
 }
 
-/// The parts of a new relationship that do not go into [`Edge`].
+/// A relationship to store.
 #[derive(Debug)]
 pub(crate) struct NewEdge<'a> {
+    /// Its kind says nothing yet of documents and binding.
+    pub(crate) edge: Edge,
+    pub(crate) id: RelationshipId,
+    pub(crate) created_at: Timestamp,
     pub(crate) constraints: &'a Document,
     pub(crate) lineage: &'a Document,
     pub(crate) binding: Option<Binding>,

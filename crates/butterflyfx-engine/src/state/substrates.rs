@@ -1,63 +1,64 @@
-//! Substrates in dense slots, in the order of creation: what is read together lies together.
+//! Substrates in dense slots, in the order of creation.
+//!
+//! A slot has its identity, the place of its *record*, and its age. The record is a blob of bytes:
+//! version and time of the last change where there was one, then the formula (the number of its
+//! shape and the numbers that its text has in place of the shape's holes, or else its whole text),
+//! then metadata. `docs/decisions/0008-dense-state.md` counts the bytes.
 
 use crate::error::EngineError;
 use crate::identity::SubstrateId;
 use crate::model::{Revision, Substrate, Timestamp};
-use crate::state::adjacency::List;
+use crate::state::ages::Ages;
 use crate::state::arena::{Arena, Blob};
 use crate::state::column::Column;
-use crate::state::encoding::{Reader, put_length};
+use crate::state::counted::Counted;
+use crate::state::encoding::{Reader, put_int, put_length};
 use crate::state::identities::Identities;
-use crate::state::metadata::{self, Keys};
-use crate::state::sequences::Sequences;
-use crate::state::templates::TemplateTable;
-use crate::state::{SUBSTRATES_MAX, constants};
+use crate::state::metadata;
+use crate::state::vocabulary::Vocabulary;
+use crate::state::{SUBSTRATE_BITS, SUBSTRATES_MAX, constants};
 use butterflyfx_formula::document::Document;
-use butterflyfx_formula::formula::{ExpressionType, Formula};
+use butterflyfx_formula::formula::{ExpressionType, Formula, Template};
+use butterflyfx_formula::shape::{Checked, Numbers, Shape};
 use butterflyfx_formula::value::Value;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a walk over the graph reads: 24 bytes.
+/// Where a record lies, and what is asked most often about it, in 64 bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Node {
-    pub(crate) id: u64,
-    pub(crate) outgoing: List,
-    pub(crate) incoming: List,
-}
+struct Place(u64);
 
-/// What an answer or an evaluation reads: 32 bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Record {
-    pub(crate) created_at: i64,
-    pub(crate) updated_at: i64,
-    blob: Blob,
-    /// 0 for a substrate that was deleted.
-    pub(crate) version: u32,
-    code: Code,
-}
-
-/// Expression type, template number, and whether relationships bind parameters here, in 32 bits.
-#[derive(Clone, Copy, Debug)]
-struct Code(u32);
-
-const BOUND: u32 = 1 << 29;
-const TEMPLATE: u32 = BOUND - 1;
+const KIND_SHIFT: u32 = 60;
+/// The fourth type marks a substrate that was deleted.
+const DEAD: u64 = 3 << KIND_SHIFT;
+/// Relationships bind parameters here.
+const BOUND: u64 = 1 << 62;
+/// It was changed since it was created.
+const CHANGED: u64 = 1 << 63;
+const FLAGS: u64 = 0xF << KIND_SHIFT;
 const TYPES: [ExpressionType; 3] =
     [ExpressionType::Lambda, ExpressionType::Formula, ExpressionType::Constant];
 
-impl Code {
-    fn new(kind: ExpressionType, template: u32) -> Code {
-        Code((kind as u32) << 30 | template)
+impl Place {
+    fn new(kind: ExpressionType, blob: Blob, flags: u64) -> Place {
+        Place((kind as u64) << KIND_SHIFT | blob.to_bits() | flags & (BOUND | CHANGED))
     }
 
+    #[inline]
     fn kind(self) -> ExpressionType {
-        TYPES[(self.0 >> 30) as usize % 3]
+        TYPES[(self.0 >> KIND_SHIFT) as usize % 4 % 3]
     }
 
-    fn template(self) -> u32 {
-        self.0 & TEMPLATE
+    #[inline]
+    fn is_alive(self) -> bool {
+        self.0 & DEAD != DEAD
+    }
+
+    #[inline]
+    fn blob(self) -> Blob {
+        Blob::from_bits(self.0 & !FLAGS)
     }
 }
 
@@ -74,19 +75,37 @@ pub(crate) struct Prepared {
     pub(crate) id: SubstrateId,
     pub(crate) kind: ExpressionType,
     pub(crate) code: String,
-    pub(crate) formula: Formula,
+    pub(crate) checked: Checked,
     pub(crate) metadata: Document,
 }
 
+/// A record, read.
+struct Record<'a> {
+    /// Version and time of the last change, where there was one.
+    changed: Option<(u32, i64)>,
+    text: StoredText<'a>,
+    /// An encoded object.
+    metadata: &'a [u8],
+    /// What stands before metadata and after the last change.
+    formula: &'a [u8],
+}
+
+/// A formula as it is stored.
+enum StoredText<'a> {
+    Shaped(u32, &'a Arc<Shape>, Numbers),
+    Whole { template: u32, code: &'a str, constants: &'a [u8] },
+}
+
 /// All substrates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Substrates {
-    pub(crate) nodes: Column<Node>,
-    records: Column<Record>,
-    pub(crate) sequences: Sequences,
+    ids: Column<u64>,
+    places: Column<Place>,
+    pub(crate) ages: Ages,
     identities: Identities,
     arena: Arena,
-    templates: TemplateTable,
+    shapes: Counted<Shape>,
+    templates: Counted<Template>,
     /// By slot.
     values: HashMap<u32, Values, RandomState>,
     alive: u32,
@@ -100,12 +119,27 @@ pub(crate) struct Substrates {
 
 impl Substrates {
     pub(crate) fn new() -> Substrates {
-        Substrates { created_in_order: true, last_created_at: i64::MIN, ..Substrates::default() }
+        Substrates {
+            ids: Column::default(),
+            places: Column::default(),
+            ages: Ages::default(),
+            identities: Identities::new(SUBSTRATE_BITS),
+            arena: Arena::default(),
+            shapes: Counted::default(),
+            templates: Counted::default(),
+            values: HashMap::default(),
+            alive: 0,
+            by_type: [0; 3],
+            created_in_order: true,
+            last_created_at: i64::MIN,
+            buffer: Vec::new(),
+        }
     }
 
     /// Slots given out, dead ones included.
+    #[inline]
     pub(crate) fn slots(&self) -> u32 {
-        self.nodes.len() as u32
+        self.ages.slots()
     }
 
     pub(crate) fn alive(&self) -> u32 {
@@ -126,7 +160,7 @@ impl Substrates {
 
     #[inline]
     pub(crate) fn find(&self, id: SubstrateId) -> Option<u32> {
-        self.identities.find(id.0, |slot| self.nodes.get(slot).id)
+        self.identities.find(id.0, |slot| self.ids.get(slot))
     }
 
     #[inline]
@@ -134,91 +168,136 @@ impl Substrates {
         self.find(id).ok_or(EngineError::SubstrateNotFound(id))
     }
 
-    #[inline]
-    pub(crate) fn id(&self, slot: u32) -> SubstrateId {
-        SubstrateId(self.nodes.get(slot).id)
+    /// See [`Identities::touch`].
+    pub(crate) fn touch(&self, ids: impl Iterator<Item = SubstrateId>) {
+        self.identities.touch(ids.map(|id| id.0));
+    }
+
+    /// The slots of many, in order; see [`Identities::find_each`].
+    pub(crate) fn find_each(&self, ids: impl Iterator<Item = SubstrateId> + Clone) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(ids.size_hint().0);
+        self.identities.find_each(ids.map(|id| id.0), |slot| self.ids.get(slot), &mut found);
+        found
     }
 
     #[inline]
-    pub(crate) fn record(&self, slot: u32) -> Record {
-        self.records.get(slot)
+    pub(crate) fn id(&self, slot: u32) -> SubstrateId {
+        SubstrateId(self.ids.get(slot))
+    }
+
+    /// Loads the identities of many slots.
+    pub(crate) fn touch_ids(&self, slots: impl Iterator<Item = u32>) {
+        std::hint::black_box(slots.fold(0, |sum, slot| sum ^ self.ids.get(slot)));
+    }
+
+    #[inline]
+    pub(crate) fn created_at(&self, slot: u32) -> i64 {
+        self.ages.created_at(slot)
     }
 
     #[inline]
     pub(crate) fn is_alive(&self, slot: u32) -> bool {
-        self.records.get(slot).version != 0
+        self.places.get(slot).is_alive()
     }
 
     #[inline]
     pub(crate) fn kind(&self, slot: u32) -> ExpressionType {
-        self.records.get(slot).code.kind()
+        self.places.get(slot).kind()
     }
 
-    pub(crate) fn code(&self, slot: u32) -> &str {
-        self.parts(slot).0
+    /// The text of its formula.
+    pub(crate) fn code(&self, slot: u32) -> Cow<'_, str> {
+        match self.record(slot).text {
+            StoredText::Shaped(_, shape, numbers) => {
+                let mut code = String::with_capacity(shape.text_len(&numbers));
+                shape.write_text(&numbers, &mut code);
+                Cow::Owned(code)
+            }
+            StoredText::Whole { code, .. } => Cow::Borrowed(code),
+        }
     }
 
     /// An encoded object.
     pub(crate) fn metadata(&self, slot: u32) -> &[u8] {
-        self.parts(slot).2
+        self.record(slot).metadata
     }
 
     pub(crate) fn holds_formula(&self, slot: u32, kind: ExpressionType, code: &str) -> bool {
-        self.kind(slot) == kind && self.code(slot) == code
+        self.kind(slot) == kind
+            && match self.record(slot).text {
+                StoredText::Shaped(_, shape, numbers) => shape.is_text(&numbers, code),
+                StoredText::Whole { code: stored, .. } => stored == code,
+            }
     }
 
     /// Whether its identity is the hash of its formula.
     pub(crate) fn is_content_addressed(&self, slot: u32) -> bool {
-        SubstrateId::of_formula(self.kind(slot), self.code(slot)) == self.id(slot)
+        SubstrateId::of_formula(self.kind(slot), &self.code(slot)) == self.id(slot)
     }
 
     pub(crate) fn revision(&self, slot: u32) -> Revision {
-        let record = self.records.get(slot);
-        Revision { version: record.version, updated_at: Timestamp(record.updated_at) }
+        let (version, updated_at) = self.changed(slot).unwrap_or_else(|| (1, self.created_at(slot)));
+        Revision { version, updated_at: Timestamp(updated_at) }
+    }
+
+    #[inline]
+    pub(crate) fn version(&self, slot: u32) -> u32 {
+        self.changed(slot).map_or(1, |(version, _)| version)
+    }
+
+    #[inline]
+    fn changed(&self, slot: u32) -> Option<(u32, i64)> {
+        if self.places.get(slot).0 & CHANGED == 0 { None } else { self.record(slot).changed }
     }
 
     /// Whether relationships bind parameters of its formula.
     #[inline]
     pub(crate) fn is_bound(&self, slot: u32) -> bool {
-        self.records.get(slot).code.0 & BOUND != 0
+        self.places.get(slot).0 & BOUND != 0
     }
 
     pub(crate) fn set_bound(&mut self, slot: u32, bound: bool) {
-        let code = &mut self.records.get_mut(slot).code;
-        code.0 = if bound { code.0 | BOUND } else { code.0 & !BOUND };
+        let Place(place) = self.places.get_mut(slot);
+        *place = if bound { *place | BOUND } else { *place & !BOUND };
     }
 
     /// The formula, put together from its pieces.
     pub(crate) fn formula(&self, slot: u32) -> Option<Formula> {
-        let template = Arc::clone(self.templates.get(self.records.get(slot).code.template())?);
-        let (_, encoded, _) = self.parts(slot);
-        if encoded.is_empty()
-            && !self.values.is_empty()
-            && let Some(values) = self.values.get(&slot)
-        {
-            let Values { constants, defaults } = values.clone();
-            return Some(Formula { template, constants, defaults });
+        match self.record(slot).text {
+            StoredText::Shaped(_, shape, numbers) => Some(shape.formula(&numbers)),
+            StoredText::Whole { template, constants, .. } => {
+                let template = Arc::clone(self.templates.get(template)?);
+                if constants.is_empty()
+                    && !self.values.is_empty()
+                    && let Some(values) = self.values.get(&slot)
+                {
+                    let Values { constants, defaults } = values.clone();
+                    return Some(Formula { template, constants, defaults });
+                }
+                let (constants, defaults) = constants::decode(constants);
+                Some(Formula { template, constants, defaults })
+            }
         }
-        let (constants, defaults) = constants::decode(encoded);
-        Some(Formula { template, constants, defaults })
     }
 
     /// The template alone.
-    pub(crate) fn template(&self, slot: u32) -> Option<&butterflyfx_formula::formula::Template> {
-        self.templates.get(self.records.get(slot).code.template()).map(|template| &**template)
+    pub(crate) fn template(&self, slot: u32) -> Option<&Template> {
+        match self.record(slot).text {
+            StoredText::Shaped(_, shape, _) => Some(&**shape.template()),
+            StoredText::Whole { template, .. } => self.templates.get(template).map(|template| &**template),
+        }
     }
 
-    pub(crate) fn substrate(&self, slot: u32, keys: &Keys) -> Substrate {
-        let record = self.records.get(slot);
-        let (code, _, encoded) = self.parts(slot);
+    pub(crate) fn substrate(&self, slot: u32, vocabulary: &Vocabulary) -> Substrate {
+        let revision = self.revision(slot);
         Substrate {
             id: self.id(slot),
-            created_at: Timestamp(record.created_at),
-            updated_at: Timestamp(record.updated_at),
-            version: record.version,
-            expression_type: record.code.kind(),
-            expression_code: code.to_owned(),
-            metadata: metadata::decode(encoded, keys),
+            created_at: Timestamp(self.created_at(slot)),
+            updated_at: revision.updated_at,
+            version: revision.version,
+            expression_type: self.kind(slot),
+            expression_code: self.code(slot).into_owned(),
+            metadata: metadata::decode(self.metadata(slot), vocabulary),
         }
     }
 
@@ -231,14 +310,19 @@ impl Substrates {
     }
 
     /// Stores a new substrate in the next slot. Its identity is not in use and there is room.
-    pub(crate) fn push(&mut self, now: Timestamp, new: &Prepared, keys: &mut Keys) -> u32 {
+    pub(crate) fn push(&mut self, now: Timestamp, new: &Prepared, vocabulary: &mut Vocabulary) -> u32 {
         let slot = self.slots();
-        let code = self.adopt(slot, new.kind, &new.formula);
-        let blob = self.store(slot, new, keys);
-        self.nodes.push(Node { id: new.id.0, outgoing: List::default(), incoming: List::default() });
-        self.records.push(Record { created_at: now.0, updated_at: now.0, blob, version: 1, code });
-        let nodes = &self.nodes;
-        self.identities.insert(new.id.0, slot, |slot| nodes.get(slot).id);
+        let mut record = std::mem::take(&mut self.buffer);
+        record.clear();
+        self.adopt(slot, new, &mut record);
+        metadata::encode(&new.metadata, vocabulary, &mut record);
+        let blob = self.arena.put(slot, &[&record]);
+        self.keep_buffer(record);
+        self.ids.push(new.id.0);
+        self.places.push(Place::new(new.kind, blob, 0));
+        self.ages.push(now.0);
+        let ids = &self.ids;
+        self.identities.insert(new.id.0, slot, |slot| ids.get(slot));
         self.alive += 1;
         self.created_in_order &= self.last_created_at <= now.0;
         self.last_created_at = self.last_created_at.max(now.0);
@@ -246,20 +330,12 @@ impl Substrates {
     }
 
     /// Replaces formula and metadata.
-    pub(crate) fn replace(&mut self, slot: u32, now: Timestamp, new: &Prepared, keys: &mut Keys) {
-        let bound = self.is_bound(slot);
-        let old = self.records.get(slot);
-        let code = self.adopt(slot, new.kind, &new.formula);
-        self.disown(old.code);
-        self.arena.free(old.blob);
-        let blob = self.store(slot, new, keys);
-        let record = self.records.get_mut(slot);
-        record.blob = blob;
-        record.code = code;
-        record.updated_at = now.0;
-        record.version = record.version.saturating_add(1);
-        self.set_bound(slot, bound);
-        self.settle();
+    pub(crate) fn replace(&mut self, slot: u32, now: Timestamp, new: &Prepared, vocabulary: &mut Vocabulary) {
+        let mut record = self.begin_change(slot, now);
+        self.disown(slot);
+        self.adopt(slot, new, &mut record);
+        metadata::encode(&new.metadata, vocabulary, &mut record);
+        self.end_change(slot, new.kind, record);
     }
 
     /// Replaces metadata alone.
@@ -268,144 +344,196 @@ impl Substrates {
         slot: u32,
         now: Timestamp,
         metadata: &Document,
-        keys: &mut Keys,
+        vocabulary: &mut Vocabulary,
     ) {
-        let old = self.records.get(slot).blob;
-        let mut kept = std::mem::take(&mut self.buffer);
-        kept.clear();
-        let bytes = self.arena.get(old);
-        let tail = self.parts(slot).2.len();
-        kept.extend_from_slice(&bytes[..bytes.len() - tail]);
-        metadata::encode(metadata, keys, &mut kept);
-        self.arena.free(old);
-        let blob = self.arena.put(slot, &[&kept]);
-        self.buffer = kept;
-        self.bound_buffer();
-        let record = self.records.get_mut(slot);
-        record.blob = blob;
-        record.updated_at = now.0;
-        record.version = record.version.saturating_add(1);
-        self.settle();
+        let mut record = self.begin_change(slot, now);
+        record.extend_from_slice(self.record(slot).formula);
+        metadata::encode(metadata, vocabulary, &mut record);
+        self.end_change(slot, self.kind(slot), record);
     }
 
     /// Counts a change that changes nothing.
-    pub(crate) fn touch(&mut self, slot: u32, now: Timestamp) {
-        let record = self.records.get_mut(slot);
-        record.updated_at = now.0;
-        record.version = record.version.saturating_add(1);
+    pub(crate) fn touch_time(&mut self, slot: u32, now: Timestamp) {
+        let mut record = self.begin_change(slot, now);
+        let old = self.record(slot);
+        record.extend_from_slice(old.formula);
+        record.extend_from_slice(old.metadata);
+        self.end_change(slot, self.kind(slot), record);
+    }
+
+    /// The beginning of the record after a change.
+    fn begin_change(&mut self, slot: u32, now: Timestamp) -> Vec<u8> {
+        let mut record = std::mem::take(&mut self.buffer);
+        record.clear();
+        put_length(u64::from(self.version(slot).saturating_add(1)), &mut record);
+        put_int(now.0.wrapping_sub(self.created_at(slot)), &mut record);
+        record
+    }
+
+    fn end_change(&mut self, slot: u32, kind: ExpressionType, record: Vec<u8>) {
+        let old = self.places.get(slot);
+        self.arena.free(old.blob());
+        let blob = self.arena.put(slot, &[&record]);
+        self.keep_buffer(record);
+        *self.places.get_mut(slot) = Place::new(kind, blob, old.0 | CHANGED);
+        self.settle();
     }
 
     /// Deletes a substrate that has no relationships any more.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let record = self.records.get(slot);
-        let nodes = &self.nodes;
-        self.identities.remove(nodes.get(slot).id, |slot| nodes.get(slot).id);
-        self.disown(record.code);
+        let ids = &self.ids;
+        self.identities.remove(ids.get(slot), |slot| ids.get(slot));
+        self.disown(slot);
         self.values.remove(&slot);
-        self.arena.free(record.blob);
-        self.records.get_mut(slot).version = 0;
+        self.arena.free(self.places.get(slot).blob());
+        *self.places.get_mut(slot) = Place(DEAD);
         self.alive -= 1;
         self.settle();
     }
 
-    /// Whether more than half of the slots, and enough to be worth it, are dead.
-    pub(crate) fn wants_compaction(&self) -> bool {
-        let dead = self.slots() - self.alive;
-        dead > self.alive && dead >= super::COMPACTION_SLOTS_MIN
-    }
-
-    /// Takes the dead slots out; `slot_after` gives each living slot's new number, else `u32::MAX`.
-    pub(crate) fn compact(&mut self, slot_after: &[u32]) {
-        let keep = |slot: u32| slot_after[slot as usize] != u32::MAX;
-        self.sequences.compact(self.slots(), keep);
-        self.nodes.retain_marked(keep);
-        self.records.retain_marked(keep);
-        let nodes = &self.nodes;
-        self.identities.refill(nodes.len() as u32, |slot| nodes.get(slot).id);
-        self.values = self.values.drain().map(|(slot, values)| (slot_after[slot as usize], values)).collect();
-        for slot in 0..self.slots() {
-            self.arena.set_owner(self.records.get(slot).blob, slot);
+    /// Gives the slot `from` the lower number `to`, which is free.
+    pub(crate) fn renumber(&mut self, from: u32, to: u32) {
+        let (id, place) = (self.ids.get(from), self.places.get(from));
+        *self.ids.get_mut(to) = id;
+        *self.places.get_mut(to) = place;
+        *self.places.get_mut(from) = Place(DEAD);
+        self.identities.renumber(id, from, to);
+        self.arena.set_owner(place.blob(), to);
+        if let Some(values) = self.values.remove(&from) {
+            self.values.insert(to, values);
         }
     }
 
-    pub(crate) fn memory(&self) -> [(&'static str, u64); 4] {
+    /// Forgets the slots from `length` on, which are dead.
+    pub(crate) fn truncate(&mut self, length: u32) {
+        self.ids.truncate(length);
+        self.places.truncate(length);
+    }
+
+    pub(crate) fn identities_mut(&mut self) -> &mut Identities {
+        &mut self.identities
+    }
+
+    pub(crate) fn wants_draining(&self) -> bool {
+        self.identities.wants_draining()
+    }
+
+    pub(crate) fn memory(&self) -> [(&'static str, u64); 5] {
         [
-            ("substrates", self.nodes.allocated_bytes() + self.records.allocated_bytes()),
-            ("substrate_identities", self.identities.allocated_bytes() + self.sequences.allocated_bytes()),
+            ("substrates", self.ids.allocated_bytes() + self.places.allocated_bytes()),
+            ("substrate_identities", self.identities.allocated_bytes()),
+            ("substrate_ages", self.ages.allocated_bytes()),
             ("texts_and_metadata", self.arena.allocated_bytes() + self.buffer.capacity() as u64),
             (
                 "formulas",
                 self.templates.allocated_bytes()
+                    + self.shapes.allocated_bytes()
                     + self.values.allocation_size() as u64
                     + self.values.values().map(values_bytes).sum::<u64>(),
             ),
         ]
     }
 
-    /// Bytes of what is stored for a living substrate besides its record.
-    #[inline]
+    /// Bytes of the text and, as it is stored, the metadata of a living substrate.
     pub(crate) fn stored_bytes(&self, slot: u32) -> usize {
-        self.arena.get(self.records.get(slot).blob).len()
+        let record = self.record(slot);
+        let text = match record.text {
+            StoredText::Shaped(_, shape, numbers) => shape.text_len(&numbers),
+            StoredText::Whole { code, .. } => code.len(),
+        };
+        text + record.metadata.len()
     }
 
-    /// Text, encoded constants, encoded metadata.
-    #[inline]
-    fn parts(&self, slot: u32) -> (&str, &[u8], &[u8]) {
-        let mut reader = Reader::new(self.arena.get(self.records.get(slot).blob));
-        let code = reader.length() as usize;
-        let constants = reader.length() as usize;
-        (reader.text_of(code), reader.bytes(constants), reader.rest())
+    fn record(&self, slot: u32) -> Record<'_> {
+        let place = self.places.get(slot);
+        let mut reader = Reader::new(self.arena.get(place.blob()));
+        let changed = (place.0 & CHANGED != 0).then(|| {
+            let version = u32::try_from(reader.length()).unwrap_or(u32::MAX);
+            (version, self.created_at(slot).wrapping_add(reader.int()))
+        });
+        let start = reader.rest();
+        let shape = reader.length().checked_sub(1).map(|number| number as u32);
+        let text = match shape.and_then(|number| Some((number, self.shapes.get(number)?))) {
+            Some((number, shape)) => {
+                let numbers = (0..shape.number_count()).map(|_| reader.length()).collect();
+                StoredText::Shaped(number, shape, numbers)
+            }
+            None => {
+                let template = reader.length() as u32;
+                let code = reader.text();
+                let constants = reader.length() as usize;
+                StoredText::Whole { template, code, constants: reader.bytes(constants) }
+            }
+        };
+        let metadata = reader.rest();
+        Record { changed, text, metadata, formula: &start[..start.len() - metadata.len()] }
     }
 
-    /// Counts the template and keeps the values that do not encode.
-    fn adopt(&mut self, slot: u32, kind: ExpressionType, formula: &Formula) -> Code {
-        self.by_type[kind as usize] += 1;
-        self.buffer.clear();
-        if constants::encode(&formula.constants, &formula.defaults, &mut self.buffer) {
-            self.values.remove(&slot);
-        } else {
-            let values =
-                Values { constants: Arc::clone(&formula.constants), defaults: Arc::clone(&formula.defaults) };
-            self.values.insert(slot, values);
+    /// Writes the formula, counts what it shares, and keeps the values that do not encode.
+    fn adopt(&mut self, slot: u32, new: &Prepared, record: &mut Vec<u8>) {
+        self.by_type[new.kind as usize] += 1;
+        match &new.checked {
+            Checked::Shaped(shape, numbers) => {
+                let (number, is_first) = self.shapes.add(shape);
+                if is_first {
+                    self.templates.add(shape.template());
+                }
+                put_length(u64::from(number) + 1, record);
+                numbers.iter().for_each(|&number| put_length(number, record));
+            }
+            Checked::Whole(formula) => {
+                put_length(0, record);
+                put_length(u64::from(self.templates.add(&formula.template).0), record);
+                put_length(new.code.len() as u64, record);
+                record.extend_from_slice(new.code.as_bytes());
+                let mut encoded = Vec::new();
+                if !constants::encode(&formula.constants, &formula.defaults, &mut encoded) {
+                    let constants = Arc::clone(&formula.constants);
+                    let values = Values { constants, defaults: Arc::clone(&formula.defaults) };
+                    self.values.insert(slot, values);
+                }
+                put_length(encoded.len() as u64, record);
+                record.extend_from_slice(&encoded);
+            }
         }
-        Code::new(kind, self.templates.add(&formula.template))
     }
 
-    fn disown(&mut self, code: Code) {
-        self.by_type[code.kind() as usize] -= 1;
-        self.templates.release(code.template());
+    /// Undoes what [`Substrates::adopt`] counted.
+    fn disown(&mut self, slot: u32) {
+        self.by_type[self.kind(slot) as usize] -= 1;
+        self.values.remove(&slot);
+        let (shape, mut template) = match self.record(slot).text {
+            StoredText::Shaped(number, ..) => (Some(number), None),
+            StoredText::Whole { template, .. } => (None, Some(template)),
+        };
+        if let Some(shape) = shape.and_then(|shape| self.shapes.release(shape)) {
+            template = self.templates.number(shape.template());
+        }
+        if let Some(template) = template {
+            self.templates.release(template);
+        }
     }
 
-    /// Stores text, the constants that [`Substrates::adopt`] left in the buffer, and metadata.
-    fn store(&mut self, slot: u32, new: &Prepared, keys: &mut Keys) -> Blob {
-        let constants = self.buffer.len();
-        metadata::encode(&new.metadata, keys, &mut self.buffer);
-        let mut lengths = Vec::with_capacity(10);
-        put_length(new.code.len() as u64, &mut lengths);
-        put_length(constants as u64, &mut lengths);
-        let blob = self.arena.put(slot, &[&lengths, new.code.as_bytes(), &self.buffer]);
-        self.bound_buffer();
-        blob
-    }
-
-    /// One large substrate shall not leave a large buffer.
-    fn bound_buffer(&mut self) {
-        if self.buffer.capacity() > 1 << 16 {
-            self.buffer = Vec::new();
+    /// Keeps the buffer for the next record; one large substrate shall not leave a large one.
+    fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= 1 << 16 {
+            self.buffer = buffer;
         }
     }
 
     /// Empties segments of the arena that have become sparse.
     fn settle(&mut self) {
         while let Some(segment) = self.arena.next_sparse() {
-            let records = &self.records;
+            let places = &self.places;
             let moved = self.arena.empty(segment, |owner, blob| {
-                (owner as usize) < records.len()
-                    && records.get(owner).version != 0
-                    && records.get(owner).blob == blob
+                (owner as usize) < places.len() && {
+                    let place = places.get(owner);
+                    place.is_alive() && place.blob() == blob
+                }
             });
             for (owner, blob) in moved {
-                self.records.get_mut(owner).blob = blob;
+                let place = self.places.get_mut(owner);
+                *place = Place(place.0 & FLAGS | blob.to_bits());
             }
         }
     }

@@ -191,6 +191,10 @@ impl Pair {
     }
 
     fn run(&mut self, command: &Command) {
+        // Slots may move at any time.
+        if self.engine.wants_tidying() && self.now % 3 > 0 {
+            self.engine.tidy();
+        }
         let now = Timestamp(self.now);
         let Pair { engine, model, .. } = self;
         match command.clone() {

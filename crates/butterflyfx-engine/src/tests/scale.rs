@@ -1,6 +1,7 @@
 //! Hubs, create and delete for ever, and many threads.
 
 use super::{add, all_pages, document, engine, new_relationship, new_substrate};
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::identity::SubstrateId;
 use crate::model::*;
@@ -244,4 +245,54 @@ fn large_documents_make_short_pages() {
     let found = engine.traverse(&traverse).unwrap();
     assert_eq!(found.nodes.len() as u64, count);
     assert!(found.truncated && (1..=5).contains(&found.edges.len()), "{} edges", found.edges.len());
+}
+
+/// What deletes leave behind comes back: after nine of ten substrates are gone the rest takes about
+/// what it takes in a fresh engine, and answers as it did.
+#[test]
+fn deleting_most_gives_memory_back() {
+    const SUBSTRATES: u64 = 20_000;
+    const RELATIONSHIPS: u64 = 60_000;
+    let stays = |at: u64| at % 10 == 3;
+    let load = |only_rest: bool| {
+        let engine = engine();
+        let is_in = |at: &u64| !only_rest || stays(*at);
+        for at in (0..SUBSTRATES).filter(is_in) {
+            let code = format!("x * {at} + 1");
+            let metadata = format!(r#"{{"name": "substrate_{at}"}}"#);
+            let new = new_substrate(Some(at), ExpressionType::Formula, &code, &metadata);
+            engine.create_substrate(Timestamp(1000 + at as i64 / 100), new, OnConflict::Refuse).unwrap();
+        }
+        for at in 0..RELATIONSHIPS {
+            let (source, target) = (at * 7919 % SUBSTRATES, at * 104_729 % SUBSTRATES);
+            if is_in(&source) && is_in(&target) {
+                let new = new_relationship(RelationshipType::Dependency, source, target);
+                let _ =
+                    engine.create_relationship(Timestamp(5000 + at as i64 / 100), new, OnConflict::Refuse);
+            }
+        }
+        engine
+    };
+    let bytes = |engine: &Engine| engine.stats().memory.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let (whole, rest) = (load(false), load(true));
+    let before = bytes(&whole);
+    for at in (0..SUBSTRATES).filter(|&at| !stays(at)) {
+        whole.delete_substrate(SubstrateId(at), false, &Precondition::None).unwrap();
+    }
+    while whole.tidy() {}
+    assert!(!whole.wants_tidying());
+    while rest.tidy() {}
+    let (left, fresh) = (bytes(&whole), bytes(&rest));
+    // Slabs that are not full weigh more where everything is small.
+    let parts = || (whole.stats().memory, rest.stats().memory);
+    assert!(
+        left < fresh * 5 / 4 + 200_000,
+        "{left} bytes are left of {before}; a fresh engine has {fresh}: {:?}",
+        parts()
+    );
+    let all = |engine: &Engine| all_pages(1000, |page| engine.substrates(page)).unwrap();
+    assert_eq!(all(&whole), all(&rest));
+    let filter = RelationshipFilter::default();
+    let all = |engine: &Engine| all_pages(1000, |page| engine.relationships(&filter, page)).unwrap();
+    assert_eq!(all(&whole), all(&rest));
 }

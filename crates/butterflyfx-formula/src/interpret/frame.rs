@@ -24,6 +24,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) captured: &'a [Cell],
     /// The formula's parameters where they are its `**kw` as they stand.
     pub(crate) keywords: Option<&'a Dict>,
+    /// Where the template's names stand in `keywords`, if that is known.
+    pub(crate) places: Option<&'a [u32]>,
     /// Whether the last run handed out an element of a generator rather than returned.
     pub(crate) has_yielded: bool,
 }
@@ -32,7 +34,17 @@ impl<'a> Frame<'a> {
     /// A frame whose parameters lie on the stack from `base` on. [`Interpreter::enter`] it next.
     #[inline]
     pub(crate) fn new(program: &'a Program<'a>, unit: u16, base: usize, captured: &'a [Cell]) -> Frame<'a> {
-        Frame { program, unit, base, at: 0, cells: Vec::new(), captured, keywords: None, has_yielded: false }
+        Frame {
+            program,
+            unit,
+            base,
+            at: 0,
+            cells: Vec::new(),
+            captured,
+            keywords: None,
+            places: None,
+            has_yielded: false,
+        }
     }
 
     fn code(&self) -> &'a Unit {
@@ -46,7 +58,7 @@ impl<'a> Frame<'a> {
 
 /// Clones a value; those without a reference count without a call.
 #[inline(always)]
-fn copy(value: &Value) -> Value {
+pub(super) fn copy(value: &Value) -> Value {
     match value {
         Value::Int(x) => Value::Int(*x),
         Value::Float(x) => Value::Float(*x),
@@ -237,7 +249,10 @@ impl Interpreter {
     #[inline]
     fn keyword<'v>(&'v self, frame: &Frame<'v>, name: u16) -> Option<&'v Value> {
         if let Some(keywords) = frame.keywords {
-            return keywords.get_str(frame.name(name));
+            return match frame.places {
+                Some(places) => keywords.value_at(*places.get(usize::from(name))? as usize),
+                None => keywords.get_str(frame.name(name)),
+            };
         }
         let rest = frame.code().parameters.len();
         match self.stack.get(frame.base + rest) {

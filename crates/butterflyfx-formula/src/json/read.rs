@@ -53,7 +53,7 @@ pub(crate) fn integer_of_text(text: &str, integer_bits: u64) -> Result<Value, St
 }
 
 /// What the grammar's parts become.
-trait Build {
+pub(super) trait Build {
     type Node;
     type Members;
     fn null(&self) -> Self::Node;
@@ -69,14 +69,14 @@ trait Build {
     fn map(&self, members: Self::Members) -> Self::Node;
 }
 
-struct Documents;
+pub(super) struct Documents;
 
 /// Up to this many members a key is compared with each one before it.
 const SCANNED_MEMBERS_MAX: usize = 16;
 
 /// Members in the text's order, with a table of keys once there are many.
 #[derive(Default)]
-struct Members {
+pub(super) struct Members {
     pairs: Vec<(Box<str>, Document)>,
     /// Positions in `pairs`, by a hash seeded afresh for each object.
     table: Option<(RandomState, HashTable<u32>)>,
@@ -158,8 +158,8 @@ impl Build for Documents {
     }
 }
 
-struct Values {
-    integer_bits: u64,
+pub(super) struct Values {
+    pub(super) integer_bits: u64,
 }
 
 impl Build for Values {
@@ -198,7 +198,7 @@ impl Build for Values {
 }
 
 /// A refusal on its way out; the path grows from the inside out.
-struct Refusal {
+pub(super) struct Refusal {
     kind: JsonErrorKind,
     message: String,
     /// Byte offset.
@@ -206,7 +206,7 @@ struct Refusal {
     path: Vec<Step>,
 }
 
-type Read<T> = Result<T, Box<Refusal>>;
+pub(super) type Read<T> = Result<T, Box<Refusal>>;
 
 fn read<B: Build>(text: &[u8], depth_max: usize, build: &B) -> Result<B::Node, JsonError> {
     let text = match std::str::from_utf8(text) {
@@ -258,12 +258,12 @@ fn refusal(kind: JsonErrorKind, at: usize, message: impl Into<String>) -> Box<Re
     Box::new(Refusal { kind, message: message.into(), at, path: Vec::new() })
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-    depth_left: usize,
-    depth_max: usize,
+pub(super) struct Reader<'a> {
+    pub(super) text: &'a str,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    pub(super) depth_left: usize,
+    pub(super) depth_max: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -282,18 +282,18 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     #[inline]
-    fn skip_blanks(&mut self) {
+    pub(super) fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
-    fn value<B: Build>(&mut self, build: &B) -> Read<B::Node> {
+    pub(super) fn value<B: Build>(&mut self, build: &B) -> Read<B::Node> {
         match self.peek() {
             Some(b'"') => Ok(build.text(self.string()?)),
             Some(b'-' | b'0'..=b'9') => self.number(build),
@@ -318,7 +318,7 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    fn enter(&mut self) -> Read<()> {
+    pub(super) fn enter(&mut self) -> Read<()> {
         if self.depth_left == 0 {
             let depth = self.depth_max.min(DEPTH_MAX);
             return Err(refusal(
@@ -437,7 +437,7 @@ impl<'a> Reader<'a> {
 
     /// A string; `at` is on its opening quote.
     #[inline]
-    fn string(&mut self) -> Read<Cow<'a, str>> {
+    pub(super) fn string(&mut self) -> Read<Cow<'a, str>> {
         let start = self.at + 1;
         let end = plain_end(self.bytes, start);
         if self.bytes.get(end) == Some(&b'"') {

@@ -56,14 +56,25 @@ pub fn relationships(ids: &[SubstrateId], count: u64) -> Vec<NewRelationship> {
         if !taken.insert((source, target)) {
             continue;
         }
-        relationships.push(NewRelationship {
-            rel_type: RelationshipType::Dependency,
-            source: ids[source as usize],
-            target: ids[target as usize],
-            bidirectional: false,
-            constraints: Document::Map(Vec::new()),
-            lineage: Document::Null,
-        });
+        relationships.push(dependency(ids[source as usize], ids[target as usize]));
     }
     relationships
+}
+
+/// The next relationship of the same list, which may have come before.
+pub fn relationship(ids: &[u64], random: &mut Random) -> NewRelationship {
+    let n = ids.len() as u64;
+    let (source, target) = (random.below(n), random.below(n));
+    dependency(SubstrateId(ids[source as usize]), SubstrateId(ids[target as usize]))
+}
+
+fn dependency(source: SubstrateId, target: SubstrateId) -> NewRelationship {
+    NewRelationship {
+        rel_type: RelationshipType::Dependency,
+        source,
+        target,
+        bidirectional: false,
+        constraints: Document::Map(Vec::new()),
+        lineage: Document::Null,
+    }
 }

@@ -108,6 +108,7 @@ pub fn run(options: &Options) -> Result<Report, String> {
             ("runs", options.runs),
         ],
         figures,
+        notes: Vec::new(),
         result_hash: hash.0,
     })
 }

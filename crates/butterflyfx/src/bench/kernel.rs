@@ -11,6 +11,7 @@ use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_formula::shape::Checked;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
 use clap::ArgMatches;
@@ -49,11 +50,12 @@ const BRANCH: &str = "lambda x, y: (x*1.08-y)*0.5 if x>y else x/2";
 /// Relationships are created in batches of this size, as a client would.
 const BATCH: usize = 1_000;
 
-const FIGURES: [(&str, &str); 8] = [
+const FIGURES: [(&str, &str); 9] = [
     ("substrates_from_text_per_s", "substrates created from formula text, a second"),
     ("substrates_precompiled_per_s", "substrates created from checked formulas, a second"),
     ("relationships_per_s", "relationships created, a second"),
     ("query_outgoing_ns", "outgoing relationships of a random substrate, ns"),
+    ("list_outgoing_ns", "the same, whole relationships with their identities, ns"),
     ("invoke_interpreted_ns", "invoke kw.get('x', 0) * kw.get('y', 0), ns"),
     ("invoke_branch_interpreted_ns", "invoke (x*1.08-y)*0.5 if x>y else x/2, ns"),
     ("interpret_ns", "the first formula in the interpreter alone, ns"),
@@ -85,6 +87,7 @@ pub fn run(options: &Options) -> Result<Report, String> {
         ],
         figures,
         result_hash: hash.0,
+        notes: Vec::new(),
     })
 }
 
@@ -107,7 +110,7 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
     ids.iter().for_each(|id| hash.add_number(id.0));
 
     let other = Engine::new(Limits::default());
-    let checked: Result<Vec<(NewSubstrate, Formula)>, String> = (0..n)
+    let checked: Result<Vec<(NewSubstrate, Checked)>, String> = (0..n)
         .map(graph::substrate)
         .map(|new| other.check(new.expression_type, &new.expression_code).map(|formula| (new, formula)))
         .map(|checked| checked.map_err(said))
@@ -140,8 +143,19 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
 
     let mut random = Random::new(7);
     let asked: Vec<SubstrateId> = (0..options.invocations).map(|_| ids[random.below(n) as usize]).collect();
-    let page = PageRequest { limit: 10_000, after: None };
+    // What a walk reads of each: its type and where it leads.
     let (querying, found) = timed(|| {
+        let mut sum = 0_u64;
+        for &id in &asked {
+            engine.links(id, Direction::Outgoing, |link| {
+                sum = sum.wrapping_add(link.target().0 ^ link.rel_type() as u64);
+            })?;
+        }
+        Ok(sum)
+    });
+    hash.add_number(found.map_err(said)?);
+    let page = PageRequest { limit: 10_000, after: None };
+    let (listing, found) = timed(|| {
         asked.iter().try_fold(0_u64, |found, id| {
             let (page, total) =
                 engine.relationships_of(*id, Direction::Outgoing, TypeSet::default(), &page)?;
@@ -186,6 +200,7 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
         per_second(n, precompiled),
         per_second(related as u64, relating),
         querying.as_nanos() as f64 / options.invocations as f64,
+        listing.as_nanos() as f64 / options.invocations as f64,
         product,
         branch,
         product_alone,

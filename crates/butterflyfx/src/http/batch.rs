@@ -20,7 +20,7 @@ use butterflyfx_engine::model::{
     Created, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate, Timestamp,
 };
 use butterflyfx_formula::document::Document;
-use butterflyfx_formula::json;
+use butterflyfx_formula::json::{self, Pull};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body::Body as _;
@@ -52,6 +52,9 @@ pub(super) trait Kind: Send + 'static {
     /// The member that holds the array.
     const FIELD: &'static str;
     fn decode(document: Document) -> Outcome<Self::New>;
+    /// Decodes a text where all is as it should be; `None` leaves it to [`Kind::decode`], which has the
+    /// words for what is wrong.
+    fn decode_quickly(text: Pull<'_>) -> Option<Self::New>;
     fn hint(new: &Self::New) -> Self::Hint;
     fn apply(
         app: &App,
@@ -75,6 +78,10 @@ impl Kind for Substrates {
 
     fn decode(document: Document) -> Outcome<NewSubstrate> {
         substrates::decode_new(document)
+    }
+
+    fn decode_quickly(text: Pull<'_>) -> Option<NewSubstrate> {
+        substrates::decode_quickly(text)
     }
 
     fn hint(_: &NewSubstrate) {}
@@ -109,6 +116,10 @@ impl Kind for Relationships {
 
     fn decode(document: Document) -> Outcome<NewRelationship> {
         relationships::decode_new(document)
+    }
+
+    fn decode_quickly(text: Pull<'_>) -> Option<NewRelationship> {
+        relationships::decode_quickly(text)
     }
 
     fn hint(new: &NewRelationship) -> (SubstrateId, SubstrateId) {
@@ -169,6 +180,19 @@ struct Options {
     depth_max: usize,
 }
 
+/// Decodes a line of NDJSON.
+fn decode_line<K: Kind>(line: &[u8], number: u32, depth_max: usize) -> Outcome<K::New> {
+    // No number is read as a formula reads it, so the bits of an integer do not matter.
+    if let Some(new) = Pull::new(line, depth_max + 1, u64::MAX).and_then(K::decode_quickly) {
+        return Ok(new);
+    }
+    let document = json::read_document(line, depth_max + 1).map_err(|mut error| {
+        error.line = number;
+        Box::<Problem>::from(error)
+    })?;
+    K::decode(document)
+}
+
 async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let mut query = Query::read(&head.uri, &["atomic", "results", "on_conflict"]);
@@ -208,7 +232,16 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
             })
         }
     };
-    let batch = Batch::<K> { api, options, source, created: 0, failed: 0, any: false, kind: PhantomData };
+    let batch = Batch::<K> {
+        api,
+        options,
+        source,
+        ahead: None,
+        created: 0,
+        failed: 0,
+        any: false,
+        kind: PhantomData,
+    };
     if options.atomic { batch.create_all_or_none().await } else { batch.create_each().await }
 }
 
@@ -307,7 +340,7 @@ impl Lines {
         self.whole = 0;
         let piece = self.pending.split_to(whole).freeze();
         let first = self.line;
-        let lines = piece.iter().filter(|byte| **byte == b'\n').count();
+        let lines = memchr::memchr_iter(b'\n', &piece).count();
         self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
         Ok(Some(Piece::Lines(piece, first)))
     }
@@ -323,7 +356,7 @@ impl Lines {
             if self.bytes > self.bytes_max {
                 return Err(Problem::body_too_large(self.what, self.bytes_max));
             }
-            if let Some(position) = data.iter().rposition(|byte| *byte == b'\n') {
+            if let Some(position) = memchr::memrchr(b'\n', &data) {
                 self.whole = self.pending.len() + position + 1;
             }
             self.pending.extend_from_slice(&data);
@@ -344,15 +377,15 @@ impl Piece {
                 }
             }
             Piece::Lines(text, first) => {
-                for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-                    if line.iter().all(u8::is_ascii_whitespace) {
-                        continue;
+                let mut number = first;
+                let mut start = 0;
+                for end in memchr::memchr_iter(b'\n', &text).chain([text.len()]) {
+                    let line = &text[start..end];
+                    if !line.iter().all(u8::is_ascii_whitespace) {
+                        each(decode_line::<K>(line, number, depth_max));
                     }
-                    let document = json::read_document(line, depth_max + 1).map_err(|mut error| {
-                        error.line = first.saturating_add(u32::try_from(index).unwrap_or(u32::MAX));
-                        Box::<Problem>::from(error)
-                    });
-                    each(document.and_then(K::decode));
+                    start = end + 1;
+                    number = number.saturating_add(1);
                 }
             }
         }
@@ -417,6 +450,8 @@ struct Batch<K> {
     api: Shared,
     options: Options,
     source: Source,
+    /// What was read while the piece before it was applied.
+    ahead: Option<Outcome<Option<Piece>>>,
     created: u64,
     failed: u64,
     /// Whether any result was written.
@@ -427,11 +462,23 @@ struct Batch<K> {
 impl<K: Kind> Batch<K> {
     /// Applies the next piece and gives its part of the answer; `None` at the end.
     async fn step(&mut self) -> Outcome<Option<String>> {
-        let Some(piece) = self.source.next().await? else {
+        let read = match self.ahead.take() {
+            Some(read) => read,
+            None => self.source.next().await,
+        };
+        let Some(piece) = read? else {
             return Ok(None);
         };
         let options = self.options;
-        let applied = offer(&self.api, piece, move |app, piece| apply::<K>(app, piece, options)).await?;
+        let applying = offer(&self.api, piece, move |app, piece| apply::<K>(app, piece, options));
+        let applied = if options.counts_only {
+            let (applied, ahead) = futures_util::future::join(applying, self.source.next()).await;
+            self.ahead = Some(ahead);
+            applied?
+        } else {
+            // The client may wait for these results before it sends more.
+            applying.await?
+        };
         self.created += applied.created;
         self.failed += applied.failed;
         let mut text = applied.text;
@@ -551,6 +598,82 @@ where
         match offload(&api.app, move |app| work(app, again)).await {
             Err(OffloadFailure::Overloaded) if offers < OFFERS => tokio::time::sleep(OFFER_INTERVAL).await,
             outcome => return Ok(outcome?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Debug;
+
+    /// What the fast way takes, the other way takes too, and as the same.
+    fn check<K: Kind<New: Debug + PartialEq>>(line: &[u8]) {
+        for depth_max in [2, 64] {
+            let quick = Pull::new(line, depth_max + 1, u64::MAX).and_then(K::decode_quickly);
+            if let Some(quick) = quick {
+                let document = json::read_document(line, depth_max + 1).expect("it is JSON");
+                assert_eq!(K::decode(document).expect("it is acceptable"), quick);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_lines_take_the_fast_way() {
+        let substrate = br#"{"identity":"0x1","expression_type":"lambda","expression_code":"lambda x: x","metadata":{"a":[1,2.5,"b"]}}"#;
+        let relationship = br#" {"rel_type": "DEPENDENCY", "source_id": "0x1", "target_id": "2", "constraints": {"parameter": "x"}, "lineage": null}"#;
+        assert!(Pull::new(substrate, 64, u64::MAX).and_then(Substrates::decode_quickly).is_some());
+        assert!(Pull::new(relationship, 64, u64::MAX).and_then(Relationships::decode_quickly).is_some());
+    }
+
+    const MEMBERS: &[&str] = &[
+        r#""identity":"0xAB""#,
+        r#""identity":null"#,
+        r#""expression_type":"lambda""#,
+        r#""expression_type":"constant""#,
+        r#""expression_type":"function""#,
+        r#""expression_code":"lambda x: x""#,
+        r#""expression\u005fcode": "\"\u00e9\\""#,
+        r#""metadata":{"a":{"b":[1,-2.50,1e3,{"c":null}]},"big":123456789012345678901234567890}"#,
+        r#""metadata" : { }"#,
+        r#""metadata":[]"#,
+        r#""rel_type":"dependency""#,
+        r#""rel_type":"NONE""#,
+        r#""source_id":"0x0000000000000001""#,
+        r#""target_id":"fF""#,
+        r#""target_id":"0x""#,
+        r#""bidirectional":true"#,
+        r#""bidirectional":null"#,
+        r#""constraints":{"parameter":"x"}"#,
+        r#""lineage":"free""#,
+        r#""lineage":null"#,
+        r#""other":1"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn both_ways_agree(
+            members in proptest::collection::vec(proptest::sample::select(MEMBERS), 0..7),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..3),
+        ) {
+            let mut line = format!("{{{}}}", members.join(",")).into_bytes();
+            for (at, byte, what) in changes {
+                let at = at.index(line.len());
+                match what {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, byte),
+                    2 => line.insert(at, b"\"{}[],: \\01\t"[usize::from(byte) % 11]),
+                    _ => {
+                        line.remove(at);
+                    }
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            check::<Substrates>(&line);
+            check::<Relationships>(&line);
         }
     }
 }

@@ -7,8 +7,48 @@ use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 /// The tag of a revision: `"<version>-<updated_at in microseconds>"`, both hexadecimal.
 pub(super) fn of(revision: Revision) -> HeaderValue {
-    let text = format!("\"{:x}-{:x}\"", revision.version, revision.updated_at.0);
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"\""))
+    let tag = text(revision);
+    HeaderValue::from_bytes(tag.as_bytes()).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// The text of a tag, quotes included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagText {
+    bytes: [u8; TAG_BYTES_MAX],
+    length: usize,
+}
+
+/// Two numbers of 8 and 16 digits, a dash, and quotes.
+const TAG_BYTES_MAX: usize = 27;
+
+impl TagText {
+    /// Its bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn push_hex(&mut self, number: u64) {
+        let digits = (16 - number.leading_zeros() / 4).max(1);
+        for position in (0..digits).rev() {
+            self.push(b"0123456789abcdef"[(number >> (4 * position) & 15) as usize]);
+        }
+    }
+}
+
+/// The text behind [`of`].
+pub(super) fn text(revision: Revision) -> TagText {
+    let mut tag = TagText { bytes: [0; TAG_BYTES_MAX], length: 0 };
+    tag.push(b'"');
+    tag.push_hex(u64::from(revision.version));
+    tag.push(b'-');
+    tag.push_hex(revision.updated_at.0.cast_unsigned());
+    tag.push(b'"');
+    tag
 }
 
 /// The revision behind an opaque tag, quotes removed; `None` for a tag of somebody else.
@@ -19,7 +59,7 @@ fn revision_of(opaque: &str) -> Option<Revision> {
         updated_at: Timestamp(u64::from_str_radix(updated_at, 16).ok()?.cast_signed()),
     };
     // Only the one spelling that we give out is the tag.
-    (of(revision).as_bytes() == format!("\"{opaque}\"").as_bytes()).then_some(revision)
+    (text(revision).as_bytes() == format!("\"{opaque}\"").as_bytes()).then_some(revision)
 }
 
 /// One member of a list of tags.

@@ -3,23 +3,25 @@
 
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
-use super::{Answer, Shared, schema};
+use super::{Answer, Shared, rows, schema};
 use crate::app::App;
-use crate::evaluation::{evaluate, offload, offload_bulk};
+use crate::evaluation::{evaluate, offload_bulk};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{Evaluation, Input};
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::json::{self, JsonError};
+use butterflyfx_formula::json;
 use butterflyfx_formula::meter::Meter;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::{Items, Value};
+use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// All evaluations of one request may take so many times the steps of one: some ten seconds of a
 /// worker.
@@ -32,7 +34,10 @@ const BATCH_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const EXPLAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// `{"parameters":}`: what stands around the parameters at least.
-const ENVELOPE_BYTES: usize = 15;
+pub(super) const ENVELOPE_BYTES: usize = 15;
+
+/// The longest text of a float: `-2.2250738585072014e-308`.
+const FLOAT_BYTES_MAX: usize = 24;
 
 static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
 
@@ -60,7 +65,7 @@ pub(super) async fn answer(
     let started = Instant::now();
     let evaluation = evaluate(&api.app, id, parameters, false).await?;
     let mut out = String::with_capacity(256);
-    write_invocation(&api.app, id, &evaluation, started, &mut out)?;
+    write_invocation(&api.app, id, &evaluation, started.elapsed(), &mut out)?;
     Ok(wire::ok(out))
 }
 
@@ -128,14 +133,14 @@ fn parameters_of(members: &Dict, at: &At<'_>) -> Outcome<Arc<Dict>> {
     }
 }
 
-fn write_invocation(
+/// Writes the answer to an invocation that took so long.
+pub(super) fn write_invocation(
     app: &App,
     id: SubstrateId,
     evaluation: &Evaluation,
-    started: Instant,
+    elapsed: Duration,
     out: &mut String,
 ) -> Outcome<()> {
-    let elapsed = started.elapsed();
     out.push_str("{\"substrate_id\":");
     write::substrate_id(id, out);
     out.push_str(",\"result\":");
@@ -151,13 +156,16 @@ fn write_invocation(
 }
 
 /// Appends a result. On a refusal what was written is taken back.
-fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Outcome<()> {
+pub(super) fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Outcome<()> {
     match value {
         // What most formulas give needs no account.
         Value::Int(number) => out.push_str(itoa::Buffer::new().format(*number)),
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::None => out.push_str("null"),
+        Value::Float(x) if x.is_finite() && app.engine.limits().result_json_bytes >= FLOAT_BYTES_MAX => {
+            json::write_float(*x, out);
+        }
         value => {
             let before = out.len();
             let mut meter = Meter::new(app.engine.limits());
@@ -246,14 +254,15 @@ fn write_inputs(app: &App, inputs: &[Input], out: &mut String) -> Outcome<()> {
 }
 
 /// What one request with many evaluations may still use.
-struct Budget {
+#[derive(Clone)]
+pub(super) struct Budget {
     steps_max: u64,
     steps: u64,
     cancelled: Arc<AtomicBool>,
 }
 
 /// Tells the worker that nobody waits any more.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(super) struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -262,10 +271,16 @@ impl Drop for CancelOnDrop {
 }
 
 impl Budget {
-    fn new(app: &App) -> (Budget, CancelOnDrop) {
+    pub(super) fn new(app: &App) -> (Budget, CancelOnDrop) {
         let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
         let cancelled = Arc::new(AtomicBool::new(false));
         (Budget { steps_max, steps: steps_max, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_to(&mut self, steps: u64) {
+        self.steps = steps;
+        self.cancelled = Arc::default();
     }
 
     /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
@@ -275,9 +290,7 @@ impl Budget {
         id: SubstrateId,
         parameters: &Arc<Dict>,
     ) -> Outcome<Outcome<Evaluation>> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Problem::new(Code::Overloaded, "nobody waits for the answer any more"));
-        }
+        self.check()?;
         match app.engine.evaluate(id, parameters, false) {
             Ok(evaluation) => {
                 app.metrics.evaluated(evaluation.cost.steps);
@@ -286,22 +299,36 @@ impl Budget {
             }
             Err(error) => {
                 app.metrics.evaluation_failed();
-                // What a failed evaluation took is not told; a budget that ran out took all of it.
-                let mut problem = Box::<Problem>::from(error);
-                self.pay(if problem.code == Code::LimitExceeded {
-                    app.engine.limits().steps
-                } else {
-                    // A long cycle took long to walk around.
-                    1_000 + 8 * problem.errors.len() as u64
-                })?;
-                // Whoever asks for many at once is told of a cycle's beginning many times.
-                problem.errors.truncate(ERRORS_MAX);
-                Ok(Err(problem))
+                Ok(Err(self.failed(app, error)?))
             }
         }
     }
 
-    fn pay(&mut self, steps: u64) -> Outcome<()> {
+    /// Refuses to go on where nobody waits.
+    pub(super) fn check(&self) -> Outcome<()> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Problem::new(Code::Overloaded, "nobody waits for the answer any more"));
+        }
+        Ok(())
+    }
+
+    /// Pays for an evaluation that failed; gives back the item's problem.
+    pub(super) fn failed(&mut self, app: &App, error: EngineError) -> Outcome<Box<Problem>> {
+        // What a failed evaluation took is not told; a budget that ran out took all of it.
+        let mut problem = Box::<Problem>::from(error);
+        self.pay(if problem.code == Code::LimitExceeded {
+            app.engine.limits().steps
+        } else {
+            // A long cycle took long to walk around.
+            1_000 + 8 * problem.errors.len() as u64
+        })?;
+        // Whoever asks for many at once is told of a cycle's beginning many times.
+        problem.errors.truncate(ERRORS_MAX);
+        Ok(problem)
+    }
+
+    /// Pays for steps.
+    pub(super) fn pay(&mut self, steps: u64) -> Outcome<()> {
         match self.steps.checked_sub(steps) {
             Some(left) => {
                 self.steps = left;
@@ -318,7 +345,8 @@ impl Budget {
     }
 }
 
-fn check_answer(bytes: usize) -> Outcome<()> {
+/// Bounds the answer.
+pub(super) fn check_answer(bytes: usize) -> Outcome<()> {
     if bytes > BATCH_ANSWER_BYTES_MAX {
         return Err(Problem::limit(
             "batch_result_size",
@@ -328,17 +356,24 @@ fn check_answer(bytes: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Reads the whole body of a batch as values; `levels` stand around the parameters.
-async fn read_batch(api: &Shared, headers: &HeaderMap, body: Body, levels: usize) -> Outcome<Value> {
+/// Levels that stand around the parameters in the two forms of batches.
+pub(super) const INVOCATIONS_LEVELS: usize = 3;
+pub(super) const ROWS_LEVELS: usize = 2;
+
+/// Reads the whole body of a batch.
+async fn read_batch(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Bytes> {
     wire::media(headers, Accepts::Json)?;
     let text = wire::body(body, api.app.config.http.body_max).await?;
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::new(Code::InvalidJson, "the body is empty: send a JSON object"));
     }
-    let limits = api.app.engine.limits();
-    let (depth_max, integer_bits) = (limits.json_depth + levels, limits.integer_bits);
-    let read = move || -> Result<Value, JsonError> { json::read_value(&text, depth_max, integer_bits) };
-    Ok(offload(&api.app, move |_| read()).await??)
+    Ok(text)
+}
+
+/// A batch's text as values; `levels` stand around the parameters.
+fn values_of(app: &App, text: &[u8], levels: usize) -> Outcome<Value> {
+    let limits = app.engine.limits();
+    Ok(json::read_value(text, limits.json_depth + levels, limits.integer_bits)?)
 }
 
 /// Invoke many substrates
@@ -350,11 +385,23 @@ async fn read_batch(api: &Shared, headers: &HeaderMap, body: Body, levels: usize
 pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
-    let value = read_batch(&api, &head.headers, body, 3).await?;
+    let text = read_batch(&api, &head.headers, body).await?;
+    let (budget, _cancel) = Budget::new(&api.app);
+    let written = offload_bulk(&api.app, move |app| match rows::invocations(app, &text, &budget) {
+        Some(written) => written,
+        None => invocations(app, &text, budget),
+    })
+    .await??;
+    Ok(wire::ok(written))
+}
+
+/// The long way of [`invoke_many`].
+pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
+    let value = values_of(app, text, INVOCATIONS_LEVELS)?;
     let top = members(&value, &At::Root, &["invocations"])?;
     let what = "an array of {substrate_id, parameters}";
     let items = match top.get_str("invocations") {
-        Some(Value::List(items)) => Arc::clone(items),
+        Some(Value::List(items)) => items,
         Some(other) => {
             let message = format!("invocations must be {what}, not {}", kind(other));
             return Err(Problem::invalid("/invocations", message));
@@ -363,35 +410,30 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
             return Err(Problem::invalid("/invocations", format!("invocations is missing: {what}")));
         }
     };
-    let (mut budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| -> Outcome<String> {
-        let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
-        out.push_str("{\"results\":[");
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            let before = out.len();
-            let outcome = match decode_invocation(item) {
-                Err(problem) => Err(problem),
-                Ok((id, parameters)) => {
-                    let started = Instant::now();
-                    budget
-                        .evaluate(app, id, &parameters)?
-                        .and_then(|evaluation| write_invocation(app, id, &evaluation, started, &mut out))
-                }
-            };
-            if let Err(problem) = outcome {
-                out.truncate(before);
-                problem.write(None, &mut out);
-            }
-            check_answer(out.len())?;
+    let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
+    out.push_str("{\"results\":[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
         }
-        out.push_str("]}");
-        Ok(out)
-    })
-    .await??;
-    Ok(wire::ok(written))
+        let before = out.len();
+        let outcome = match decode_invocation(item) {
+            Err(problem) => Err(problem),
+            Ok((id, parameters)) => {
+                let started = Instant::now();
+                budget.evaluate(app, id, &parameters)?.and_then(|evaluation| {
+                    write_invocation(app, id, &evaluation, started.elapsed(), &mut out)
+                })
+            }
+        };
+        if let Err(problem) = outcome {
+            out.truncate(before);
+            problem.write(None, &mut out);
+        }
+        check_answer(out.len())?;
+    }
+    out.push_str("]}");
+    Ok(out)
 }
 
 fn decode_invocation(item: &Value) -> Outcome<(SubstrateId, Arc<Dict>)> {
@@ -469,25 +511,38 @@ impl Rows {
         }
     }
 
-    fn row(&self, index: usize) -> Outcome<Arc<Dict>> {
+    /// A row's parameters; `last` are those of the row before, whose room is used again. Answers
+    /// whether the names are the same.
+    fn row(&self, index: usize, last: &mut Arc<Dict>) -> Outcome<bool> {
         match self {
             Rows::Rows(rows) => match rows.get(index) {
-                Some(Value::Dict(row)) => Ok(Arc::clone(row)),
-                _ => Err(Problem::invalid(
-                    format!("/rows/{index}"),
-                    "a row must be an object: a value for each name",
-                )),
+                Some(Value::Dict(row)) => *last = Arc::clone(row),
+                _ => {
+                    let message = "a row must be an object: a value for each name";
+                    return Err(Problem::invalid(format!("/rows/{index}"), message));
+                }
             },
             Rows::Columns(columns, _) => {
-                let mut row = Dict::new();
-                for (name, items) in columns {
-                    if let Some(value) = items.get(index) {
-                        row.insert_str(name.clone(), value.clone());
+                let values = columns.iter().filter_map(|(name, items)| Some((name, items.get(index)?)));
+                match Arc::get_mut(last) {
+                    // Each row has a value in each column, so the names stand where they stood.
+                    Some(row) if row.len() == columns.len() => {
+                        for (at, (_, value)) in values.enumerate() {
+                            row.set_value_at(at, value.clone());
+                        }
+                        return Ok(true);
+                    }
+                    _ => {
+                        let mut row = Dict::new();
+                        for (name, value) in values {
+                            row.insert_str(name.clone(), value.clone());
+                        }
+                        *last = Arc::new(row);
                     }
                 }
-                Ok(Arc::new(row))
             }
         }
+        Ok(false)
     }
 }
 
@@ -503,42 +558,32 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     wire::no_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
     if !api.app.engine.contains(id) {
-        return Err(butterflyfx_engine::error::EngineError::SubstrateNotFound(id).into());
+        return Err(EngineError::SubstrateNotFound(id).into());
     }
-    let rows = Rows::decode(&read_batch(&api, &head.headers, body, 2).await?)?;
-    let (mut budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| -> Outcome<String> {
-        let mut out = String::with_capacity(64 + 16 * rows.len().min(1_000_000));
-        let mut errors = String::new();
-        out.push_str("{\"results\":[");
-        for index in 0..rows.len() {
-            if index > 0 {
-                out.push(',');
-            }
-            let outcome = match rows.row(index) {
-                Err(problem) => Err(problem),
-                Ok(row) => budget
-                    .evaluate(app, id, &row)?
-                    .and_then(|evaluation| write_result(app, id, &evaluation.value, &mut out)),
-            };
-            if let Err(problem) = outcome {
-                out.push_str("null");
-                if !errors.is_empty() {
-                    errors.push(',');
-                }
-                problem.with_number("row", index as u64).write(None, &mut errors);
-            }
-            check_answer(out.len() + errors.len())?;
-        }
-        out.push(']');
-        if !errors.is_empty() {
-            out.push_str(",\"errors\":[");
-            out.push_str(&errors);
-            out.push(']');
-        }
-        out.push('}');
-        Ok(out)
+    let text = read_batch(&api, &head.headers, body).await?;
+    let (budget, _cancel) = Budget::new(&api.app);
+    let written = offload_bulk(&api.app, move |app| match rows::rows(app, id, &text, &budget) {
+        Some(written) => written,
+        None => evaluate_rows(app, id, &text, budget),
     })
     .await??;
     Ok(wire::ok(written))
+}
+
+/// The long way of [`invoke_rows`].
+pub(super) fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
+    let rows = Rows::decode(&values_of(app, text, ROWS_LEVELS)?)?;
+    let mut all = rows::Rows::new(app, id, budget, 16 * rows.len().min(1_000_000));
+    let mut row = Arc::default();
+    let evaluated = (0..rows.len()).try_for_each(|index| match rows.row(index, &mut row) {
+        Ok(is_same) => all.row(&row, is_same),
+        Err(problem) => all.bad_row(problem),
+    });
+    match evaluated {
+        Ok(()) => Ok(all.finish()),
+        Err(problem) => {
+            all.count();
+            Err(problem)
+        }
+    }
 }

@@ -9,8 +9,11 @@ use crate::evaluation::offload;
 use axum::extract::{Request, State};
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
-use butterflyfx_engine::model::{Direction, NewRelationship, Relationship, RelationshipFilter, Traverse};
+use butterflyfx_engine::model::{
+    Direction, NewRelationship, Relationship, RelationshipFilter, RelationshipType, Traverse,
+};
 use butterflyfx_formula::document::Document;
+use butterflyfx_formula::json::Pull;
 use http::HeaderValue;
 use http::header::LOCATION;
 
@@ -216,6 +219,36 @@ pub(super) fn decode_new(document: Document) -> Outcome<NewRelationship> {
     let new = decode_fields(document, &mut faults);
     faults.finish()?;
     new.ok_or_else(missing_everything)
+}
+
+/// [`decode_new`] for a text where all is as it should be.
+pub(super) fn decode_quickly(mut text: Pull<'_>) -> Option<NewRelationship> {
+    let (mut rel_type, mut source, mut target) = (None, None, None);
+    let (mut bidirectional, mut constraints, mut lineage) = (None, None, None);
+    let mut members = text.object()?;
+    while let Some(key) = text.key(&mut members)? {
+        let is_new = match &*key {
+            "rel_type" => rel_type.replace(RelationshipType::from_name(&text.text()?)?).is_none(),
+            "source_id" => source.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            "target_id" => target.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            "bidirectional" => bidirectional.replace(text.boolean()?).is_none(),
+            "constraints" => constraints.replace(text.map()?).is_none(),
+            "lineage" => lineage.replace(text.document()?).is_none(),
+            _ => false,
+        };
+        if !is_new {
+            return None;
+        }
+    }
+    let new = NewRelationship {
+        rel_type: rel_type?,
+        source: source?,
+        target: target?,
+        bidirectional: bidirectional.unwrap_or(false),
+        constraints: constraints.unwrap_or(Document::Map(Vec::new())),
+        lineage: lineage.unwrap_or(Document::Null),
+    };
+    text.is_at_end().then_some(new)
 }
 
 fn decode_fields(document: Document, faults: &mut Faults) -> Option<NewRelationship> {

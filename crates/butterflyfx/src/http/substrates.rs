@@ -8,9 +8,11 @@ use crate::{app::App, clock};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use butterflyfx_engine::error::EngineError;
+use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{NewSubstrate, Precondition, Substrate, SubstratePatch};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
+use butterflyfx_formula::json::Pull;
 use http::header::{ETAG, LINK, LOCATION};
 use http::{HeaderValue, Uri};
 use std::sync::Arc;
@@ -308,6 +310,27 @@ pub(super) fn decode_new(document: Document) -> Outcome<NewSubstrate> {
     let new = decode_fields(document, &POST_FIELDS, &mut faults);
     faults.finish()?;
     new.ok_or_else(missing_everything)
+}
+
+/// [`decode_new`] for a text where all is as it should be.
+pub(super) fn decode_quickly(mut text: Pull<'_>) -> Option<NewSubstrate> {
+    let (mut kind, mut code, mut metadata, mut identity) = (None, None, None, None);
+    let mut members = text.object()?;
+    while let Some(key) = text.key(&mut members)? {
+        let is_new = match &*key {
+            "expression_type" => kind.replace(ExpressionType::from_name(&text.text()?)?).is_none(),
+            "expression_code" => code.replace(text.text()?.into_owned()).is_none(),
+            "metadata" => metadata.replace(text.map()?).is_none(),
+            "identity" => identity.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            _ => false,
+        };
+        if !is_new {
+            return None;
+        }
+    }
+    let metadata = metadata.unwrap_or(Document::Map(Vec::new()));
+    let new = NewSubstrate { identity, expression_type: kind?, expression_code: code?, metadata };
+    text.is_at_end().then_some(new)
 }
 
 fn decode_fields(document: Document, fields: &[&str], faults: &mut Faults) -> Option<NewSubstrate> {

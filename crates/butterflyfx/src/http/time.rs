@@ -1,5 +1,6 @@
 //! RFC 3339 times, written and read by hand: UTC with microseconds out, any offset in.
 
+use super::wire::write::push_ascii;
 use butterflyfx_engine::model::Timestamp;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -14,32 +15,29 @@ pub(super) fn write(time: Timestamp, out: &mut String) {
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let in_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    digits(year, 4, out);
-    out.push('-');
-    digits(month, 2, out);
-    out.push('-');
-    digits(day, 2, out);
-    out.push('T');
-    digits(in_day / 3600, 2, out);
-    out.push(':');
-    digits(in_day / 60 % 60, 2, out);
-    out.push(':');
-    digits(in_day % 60, 2, out);
-    out.push('.');
-    digits(micros.rem_euclid(MICROS_PER_SECOND), 6, out);
-    out.push('Z');
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    digits(year, &mut text[0..4]);
+    digits(month, &mut text[5..7]);
+    digits(day, &mut text[8..10]);
+    digits(in_day / 3600, &mut text[11..13]);
+    digits(in_day / 60 % 60, &mut text[14..16]);
+    digits(in_day % 60, &mut text[17..19]);
+    digits(micros.rem_euclid(MICROS_PER_SECOND), &mut text[20..26]);
+    push_ascii(&text, out);
 }
 
-fn digits(number: i64, count: u32, out: &mut String) {
-    for position in (0..count).rev() {
-        let digit = number / 10_i64.pow(position) % 10;
-        out.push(char::from(b'0' + digit.unsigned_abs() as u8));
+/// The last digits of a number, as many as there is room for.
+fn digits(number: i64, text: &mut [u8]) {
+    let mut rest = number.unsigned_abs();
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
 }
 
 /// The date of a day since 1970-01-01. Years are counted from March here, in eras of 400 years
 /// of 146,097 days, so that the leap day is the last of its year.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -125,6 +125,11 @@ impl Activity {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// A request was answered the short way, at this moment. Only between requests.
+    pub(crate) fn answered_quickly(&self, at_ms: u64) {
+        self.deadline_ms.store(at_ms.saturating_add(self.idle_ms), Ordering::Relaxed);
+    }
+
     /// Requests whose answers are not finished.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

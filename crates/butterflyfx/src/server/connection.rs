@@ -4,6 +4,7 @@
 use super::Connections;
 use super::activity::{Activity, instant_of, ms_of, now_ms};
 use super::guard::{Guard, Protocol};
+use super::quick::Quick;
 use super::service::{self, Answers, Shared};
 use crate::config::HttpSettings;
 use hyper::server::conn::{http1, http2};
@@ -77,7 +78,9 @@ pub(crate) async fn serve<A: Answers>(
 ) {
     let settings = &shared.app.config.http;
     let activity = Arc::new(Activity::new(Arc::clone(&shared.app)));
-    let accepted = Guard::accept(stream, Arc::clone(&activity), settings.head_max, settings.header_timeout);
+    let quick: Arc<dyn Quick> = Arc::clone(&shared) as Arc<dyn Quick>;
+    let accepted =
+        Guard::accept(stream, quick, Arc::clone(&activity), settings.head_max, settings.header_timeout);
     let driver = Driver { activity: &activity, settings, connections: &connections };
     let (guard, protocol) = match driver.before_first_request(accepted).await {
         Ok(accepted) => accepted,

@@ -13,6 +13,8 @@
 
 use super::activity::{Activity, ms_of, now_ms};
 use super::framing::{Framing, Position};
+use super::quick::Quick;
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -39,9 +41,10 @@ pub(crate) enum Protocol {
 }
 
 /// A socket, watched.
-#[derive(Debug)]
 pub(crate) struct Guard {
     stream: TcpStream,
+    /// Answers what takes the short way.
+    quick: Arc<dyn Quick>,
     activity: Arc<Activity>,
     header_timeout: Duration,
     /// Bytes read while the protocol was found out, and how many of them were handed on.
@@ -54,6 +57,13 @@ pub(crate) struct Guard {
     /// Answers that wait for the next one, and how many bytes of them were sent.
     kept: Vec<u8>,
     kept_sent: usize,
+    /// Requests that had begun when hyper last had nothing left to send.
+    flushed: u64,
+}
+
+thread_local! {
+    /// Room for the answers to one piece.
+    static ANSWERS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Answers are kept up to this many bytes.
@@ -91,6 +101,7 @@ impl Guard {
     /// The socket's; an end before the first byte.
     pub(crate) async fn accept(
         mut stream: TcpStream,
+        quick: Arc<dyn Quick>,
         activity: Arc<Activity>,
         head_max: usize,
         header_timeout: Duration,
@@ -112,6 +123,7 @@ impl Guard {
         let framing = (protocol == Protocol::Http1).then(|| Framing::new(head_max));
         let mut guard = Guard {
             stream,
+            quick,
             activity,
             header_timeout,
             first,
@@ -121,8 +133,14 @@ impl Guard {
             linger: None,
             kept: Vec::new(),
             kept_sent: 0,
+            flushed: 0,
         };
         let mut first = std::mem::take(&mut guard.first);
+        if protocol == Protocol::Http1 {
+            // hyper reads at once, and with that they are sent.
+            let taken = guard.quick.answer_quickly(&first, &guard.activity, &mut guard.kept);
+            first.drain(..taken);
+        }
         let good = guard.inspect(&first)?;
         first.truncate(good);
         guard.first = first;
@@ -193,6 +211,12 @@ impl AsyncRead for Guard {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.kept.is_empty()
+            && !self.is_more_to_come()
+            && let Poll::Ready(Err(error)) = self.poll_send_kept(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         if self.first_read < self.first.len() {
             let rest = &self.first[self.first_read..];
             let taken = rest.len().min(buffer.remaining());
@@ -222,13 +246,26 @@ impl AsyncRead for Guard {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let guard = &mut *self;
-        let piece = &buffer.filled()[before..];
-        if piece.is_empty() {
-            guard.state = State::Ended;
-            return Poll::Ready(Ok(()));
+        loop {
+            ready!(Pin::new(&mut guard.stream).poll_read(cx, buffer))?;
+            if buffer.filled().len() == before {
+                guard.state = State::Ended;
+                return Poll::Ready(Ok(()));
+            }
+            if !guard.may_answer_quickly() {
+                break;
+            }
+            let taken = guard.answer_quickly(&buffer.filled()[before..], cx)?;
+            let end = buffer.filled().len();
+            buffer.filled_mut().copy_within(before + taken..end, before);
+            buffer.set_filled(end - taken);
+            // hyper need not know that there was anything.
+            if buffer.filled().len() > before {
+                break;
+            }
         }
+        let piece = &buffer.filled()[before..];
         let good = guard.inspect(piece)?;
         buffer.set_filled(before + good);
         if good == 0 {
@@ -245,6 +282,41 @@ impl Guard {
     /// at once, or the connection's end.
     fn is_more_to_come(&self) -> bool {
         self.framing.as_ref().is_some_and(|framing| framing.heads() > self.activity.begun())
+    }
+
+    /// Whether hyper is at rest: it holds no request and no answer, so that answers may pass it by.
+    fn may_answer_quickly(&self) -> bool {
+        let Some(framing) = &self.framing else { return false };
+        let begun = self.activity.begun();
+        self.state == State::Open
+            && self.kept.is_empty()
+            && framing.position() == Position::Between
+            && framing.heads() == begun
+            && self.flushed == begun
+            && self.activity.in_flight() == 0
+    }
+
+    /// Answers the requests at the start of a piece that take the short way; gives back how many
+    /// bytes they were.
+    fn answer_quickly(&mut self, piece: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut answers = ANSWERS.take();
+        answers.clear();
+        let taken = self.quick.answer_quickly(piece, &self.activity, &mut answers);
+        let mut sent = 0;
+        while sent < answers.len() {
+            match self.poll_send(cx, &answers[sent..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => sent += n,
+                Poll::Ready(Err(error)) => return Err(error),
+                // The task is woken when there is room, and begins with what is kept.
+                Poll::Pending => {
+                    self.kept.extend_from_slice(&answers[sent..]);
+                    break;
+                }
+            }
+        }
+        ANSWERS.set(answers);
+        Ok(taken)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -285,10 +357,17 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.kept.is_empty() || self.is_more_to_come() {
-            return Poll::Ready(Ok(()));
+        if !self.kept.is_empty() {
+            if self.is_more_to_come() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_send_kept(cx))?;
         }
-        self.poll_send_kept(cx)
+        // hyper flushes only what it has handed on; a request that has ended is all there.
+        if self.activity.in_flight() == 0 {
+            self.flushed = self.activity.begun();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@ use super::activity::Activity;
 use super::body::{AnswerBody, InFlight, Pace, RequestBody};
 use super::browsers::Browsers;
 use super::held::Bodies;
+use super::quick::{QuickAnswer, QuickRequest};
 use crate::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::metrics::routes::Route;
@@ -32,6 +33,13 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub trait Answers: Send + Sync + 'static {
     /// Answers one request.
     fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers a plain request at once with status 200, its JSON appended to `body`; `None` where that
+    /// cannot be, or not without waiting: then [`Answers::answer`] is asked, and nothing may have
+    /// been done. See [`super::quick`].
+    fn quick(&self, _request: &QuickRequest<'_>, _body: &mut String) -> Option<QuickAnswer> {
+        None
+    }
 }
 
 impl Answers for axum::Router {
@@ -45,13 +53,16 @@ impl Answers for axum::Router {
 #[derive(Debug)]
 pub(crate) struct Shared<A> {
     pub(crate) app: Arc<App>,
-    answers: A,
+    pub(super) answers: A,
     browsers: Browsers,
     pace: Pace,
     bodies: Arc<Bodies>,
-    headers_max: usize,
+    pub(super) headers_max: usize,
+    pub(super) head_max: usize,
     body_max: u64,
-    ids: RequestIds,
+    pub(super) ids: RequestIds,
+    /// Whether plain requests may be answered before hyper sees them.
+    pub(super) is_quick: bool,
 }
 
 impl<A: Answers> Shared<A> {
@@ -63,6 +74,8 @@ impl<A: Answers> Shared<A> {
             pace: Pace { timeout: http.body_timeout, rate_min: http.body_rate_min },
             bodies: Bodies::new(http.body_max),
             headers_max: http.headers_max,
+            head_max: http.head_max,
+            is_quick: http.allowed_hosts.is_empty(),
             body_max: http.batch_body_max.max(http.body_max),
             ids: RequestIds::new(app.started_at.0),
             app,
@@ -242,9 +255,9 @@ impl<A> Shared<A> {
 
 /// Makes ids: one part for the process, one for the request.
 #[derive(Debug)]
-struct RequestIds {
+pub(super) struct RequestIds {
     process: u64,
-    next: AtomicU64,
+    number: AtomicU64,
 }
 
 impl RequestIds {
@@ -252,7 +265,7 @@ impl RequestIds {
     fn new(started_at_us: i64) -> RequestIds {
         let process = started_at_us.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ u64::from(std::process::id()) << 32;
-        RequestIds { process, next: AtomicU64::new(1) }
+        RequestIds { process, number: AtomicU64::new(1) }
     }
 
     /// The client's id where it is visible ASCII and short, else one of ours.
@@ -264,15 +277,31 @@ impl RequestIds {
     }
 
     fn make(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let bits = u128::from(self.process) << 64 | u128::from(number);
-        let text: [u8; 32] = std::array::from_fn(|at| DIGITS[(bits >> (124 - 4 * at)) as usize & 15]);
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("unknown"))
+        HeaderValue::from_bytes(&self.next()).unwrap_or(HeaderValue::from_static("unknown"))
+    }
+
+    /// The text of a new id.
+    pub(super) fn next(&self) -> [u8; 32] {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 32];
+        text[..16].copy_from_slice(&hex(self.process));
+        text[16..].copy_from_slice(&hex(number));
+        text
     }
 }
 
-fn is_sane(id: &[u8]) -> bool {
+/// The sixteen hex digits of a number: two for each byte.
+fn hex(number: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    for (two, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    text
+}
+
+/// Whether a client's id is visible ASCII and short.
+pub(super) fn is_sane(id: &[u8]) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 

@@ -3,6 +3,7 @@
 mod framing;
 mod http2;
 mod limits;
+mod quick;
 mod requests;
 mod shutdown;
 mod slow;

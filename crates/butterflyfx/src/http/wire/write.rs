@@ -22,26 +22,30 @@ pub(in crate::http) fn relationship_id(id: RelationshipId, out: &mut String) {
 }
 
 fn hex(number: u64, out: &mut String) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    out.push_str("\"0x");
-    for position in (0..16).rev() {
-        let nibble = (number >> (4 * position) & 15) as usize;
-        out.push(DIGITS.get(nibble).copied().unwrap_or('0'));
+    let mut text = *b"\"0x0000000000000000\"";
+    for (two, byte) in text[3..19].chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'A' - 10 };
+        two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    out.push('"');
+    push_ascii(&text, out);
+}
+
+/// Appends bytes that are ASCII.
+pub(in crate::http) fn push_ascii(bytes: &[u8], out: &mut String) {
+    out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
 }
 
 /// Appends a duration in milliseconds, with six decimals: `0.001250`.
 pub(in crate::http) fn milliseconds(duration: Duration, out: &mut String) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     unsigned(nanos / 1_000_000, out);
-    out.push('.');
-    let mut divisor = 100_000;
-    while divisor > 0 {
-        out.push(char::from(b'0' + (nanos % 1_000_000 / divisor % 10) as u8));
-        divisor /= 10;
+    let mut text = *b".000000";
+    let mut rest = nanos % 1_000_000;
+    for digit in text[1..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
+    push_ascii(&text, out);
 }
 
 /// Appends a substrate.

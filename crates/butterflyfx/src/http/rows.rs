@@ -1,0 +1,356 @@
+//! Many invocations in one request, read, evaluated and answered one after the other without a
+//! tree of the body in between: the fast way of batches.
+//!
+//! It is taken as far as the body is as expected. Where it is not, what was done is forgotten (an
+//! evaluation leaves nothing behind) and the body is read again the long way, in `invoke`, which
+//! has the words for what is wrong. A body is refused for its form before it is refused for what
+//! its evaluation takes, so a refusal waits here until the rest was read.
+
+use super::invoke::{self, Budget, check_answer, write_invocation, write_result};
+use super::problem::{Outcome, Problem};
+use crate::app::App;
+use butterflyfx_engine::error::EngineError;
+use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_engine::model::Evaluation;
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::formula::{Binding, Formula};
+use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_formula::json::{Members, Pull};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A refusal that ends the request; `None`: read it the long way.
+type Stop = Option<Box<Problem>>;
+
+/// What the counters are told once it is certain that all of it counts.
+#[derive(Default)]
+struct Tally {
+    evaluations: u64,
+    failures: u64,
+    steps: u64,
+}
+
+impl Tally {
+    fn count(&self, app: &App) {
+        app.metrics.evaluated_many(self.evaluations, self.failures, self.steps);
+    }
+}
+
+/// The answer to `{"rows": [...]}`; `None` leaves it to the long way.
+pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+    let limits = app.engine.limits();
+    let mut pull = Pull::new(text, limits.json_depth + invoke::ROWS_LEVELS, limits.integer_bits)?;
+    let mut top = pull.object()?;
+    if pull.key(&mut top)?? != "rows" {
+        return None;
+    }
+    let mut rows = pull.array()?;
+    let mut all = Rows::new(app, id, budget.clone(), text.len() / 2);
+    match all.read(&mut pull, &mut rows) {
+        Ok(()) => {}
+        Err(None) => return None,
+        Err(Some(problem)) => {
+            let mut rest = Arc::default();
+            while pull.element(&mut rows)? {
+                pull.dict(&mut rest)?;
+            }
+            is_ended(&mut pull, &mut top)?;
+            all.count();
+            return Some(Err(problem));
+        }
+    }
+    is_ended(&mut pull, &mut top)?;
+    Some(Ok(all.finish()))
+}
+
+fn is_ended(pull: &mut Pull<'_>, top: &mut Members) -> Option<()> {
+    (pull.key(top)?.is_none() && pull.is_at_end()).then_some(())
+}
+
+/// Evaluates the rows of one request, one after the other, and writes what they give.
+pub(super) struct Rows<'a> {
+    app: &'a App,
+    id: SubstrateId,
+    /// The formula, where it stands for itself; else the engine collects what flows in each time.
+    formula: Option<Formula>,
+    /// Where its parameters stand in rows like the last; looked for once two rows are alike.
+    binding: Option<Option<Binding>>,
+    vm: Interpreter,
+    budget: Budget,
+    tally: Tally,
+    index: u64,
+    out: String,
+    errors: String,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(app: &'a App, id: SubstrateId, budget: Budget, bytes: usize) -> Rows<'a> {
+        let mut out = String::with_capacity(64 + bytes);
+        out.push_str("{\"results\":[");
+        Rows {
+            app,
+            id,
+            // What is wrong with the substrate each row is told.
+            formula: app.engine.unbound_formula(id).unwrap_or_default(),
+            binding: None,
+            vm: Interpreter::new(app.engine.limits()),
+            budget,
+            tally: Tally::default(),
+            index: 0,
+            out,
+            errors: String::new(),
+        }
+    }
+
+    fn read(&mut self, pull: &mut Pull<'_>, rows: &mut Members) -> Result<(), Stop> {
+        let mut row = Arc::default();
+        while pull.element(rows).ok_or(None)? {
+            let is_same = pull.dict(&mut row).ok_or(None)?;
+            self.row(&row, is_same).map_err(Some)?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates a row; `is_same` where its names are those of the row before, in the same order.
+    /// A refusal ends the request.
+    pub(super) fn row(&mut self, row: &Arc<Dict>, is_same: bool) -> Outcome<()> {
+        self.budget.check()?;
+        self.separate();
+        if !is_same {
+            self.binding = None;
+        }
+        let outcome = match self.evaluate(row, is_same) {
+            Ok(evaluation) => {
+                self.tally.evaluations += 1;
+                self.tally.steps += evaluation.cost.steps;
+                self.budget.pay(evaluation.cost.steps)?;
+                write_result(self.app, self.id, &evaluation.value, &mut self.out)
+            }
+            Err(error) => {
+                self.tally.failures += 1;
+                Err(self.budget.failed(self.app, error)?)
+            }
+        };
+        self.end_row(outcome)
+    }
+
+    /// Writes a problem in a row's place.
+    pub(super) fn bad_row(&mut self, problem: Box<Problem>) -> Outcome<()> {
+        self.separate();
+        self.end_row(Err(problem))
+    }
+
+    fn separate(&mut self) {
+        if self.index > 0 {
+            self.out.push(',');
+        }
+    }
+
+    fn end_row(&mut self, outcome: Outcome<()>) -> Outcome<()> {
+        if let Err(problem) = outcome {
+            self.out.push_str("null");
+            if !self.errors.is_empty() {
+                self.errors.push(',');
+            }
+            problem.with_number("row", self.index).write(None, &mut self.errors);
+        }
+        self.index += 1;
+        check_answer(self.out.len() + self.errors.len())
+    }
+
+    fn evaluate(&mut self, row: &Arc<Dict>, is_same: bool) -> Result<Evaluation, EngineError> {
+        if let Some(formula) = &self.formula {
+            if is_same && self.binding.is_none() {
+                self.binding = Some(formula.bind(row));
+            }
+            self.vm.meter.reset();
+            let value = match &self.binding {
+                Some(Some(binding)) => formula.evaluate_bound(&mut self.vm, row, binding),
+                _ => formula.evaluate(&mut self.vm, row),
+            };
+            if let Ok(value) = value {
+                return Ok(Evaluation { value, cost: self.vm.meter.cost(), inputs: None });
+            }
+        }
+        // The engine has the words for what was raised, and where in the text.
+        self.app.engine.evaluate(self.id, row, false)
+    }
+
+    /// Tells the counters of what was evaluated.
+    pub(super) fn count(&self) {
+        self.tally.count(self.app);
+    }
+
+    /// The answer.
+    pub(super) fn finish(self) -> String {
+        self.count();
+        let mut out = self.out;
+        out.push(']');
+        if !self.errors.is_empty() {
+            out.push_str(",\"errors\":[");
+            out.push_str(&self.errors);
+            out.push(']');
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// The answer to `{"invocations": [...]}`; `None` leaves it to the long way.
+pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+    let limits = app.engine.limits();
+    let mut pull = Pull::new(text, limits.json_depth + invoke::INVOCATIONS_LEVELS, limits.integer_bits)?;
+    let mut top = pull.object()?;
+    if pull.key(&mut top)?? != "invocations" {
+        return None;
+    }
+    let mut items = pull.array()?;
+    let mut budget = budget.clone();
+    let mut tally = Tally::default();
+    let mut parameters = Arc::default();
+    let mut out = String::with_capacity(64 + 2 * text.len());
+    out.push_str("{\"results\":[");
+    let mut refusal = None;
+    let mut is_first = true;
+    while pull.element(&mut items)? {
+        let id = invocation(&mut pull, &mut parameters)?;
+        if refusal.is_some() {
+            continue;
+        }
+        if !std::mem::replace(&mut is_first, false) {
+            out.push(',');
+        }
+        refusal = one(app, id, &parameters, &mut budget, &mut tally, &mut out).err();
+    }
+    is_ended(&mut pull, &mut top)?;
+    tally.count(app);
+    out.push_str("]}");
+    Some(refusal.map_or(Ok(out), Err))
+}
+
+/// Reads `{"substrate_id": ..., "parameters": {...}}`.
+fn invocation(pull: &mut Pull<'_>, parameters: &mut Arc<Dict>) -> Option<SubstrateId> {
+    let mut members = pull.object()?;
+    let (mut id, mut has_parameters) = (None, false);
+    while let Some(key) = pull.key(&mut members)? {
+        match &*key {
+            "substrate_id" if id.is_none() => id = Some(SubstrateId::parse(&pull.text()?)?),
+            "parameters" if !has_parameters => {
+                has_parameters = true;
+                pull.dict(parameters)?;
+            }
+            _ => return None,
+        }
+    }
+    if !has_parameters {
+        *parameters = Arc::default();
+    }
+    id
+}
+
+fn one(
+    app: &App,
+    id: SubstrateId,
+    parameters: &Arc<Dict>,
+    budget: &mut Budget,
+    tally: &mut Tally,
+    out: &mut String,
+) -> Outcome<()> {
+    budget.check()?;
+    let before = out.len();
+    let started = Instant::now();
+    let outcome = match app.engine.evaluate(id, parameters, false) {
+        Ok(evaluation) => {
+            tally.evaluations += 1;
+            tally.steps += evaluation.cost.steps;
+            budget.pay(evaluation.cost.steps)?;
+            write_invocation(app, id, &evaluation, started.elapsed(), out)
+        }
+        Err(error) => {
+            tally.failures += 1;
+            Err(budget.failed(app, error)?)
+        }
+    };
+    if let Err(problem) = outcome {
+        out.truncate(before);
+        problem.write(None, out);
+    }
+    check_answer(out.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+    use butterflyfx_engine::model::{NewSubstrate, OnConflict};
+    use butterflyfx_formula::document::Document;
+    use butterflyfx_formula::formula::ExpressionType;
+
+    /// The two ways answer the same, times aside; `is_quick` where the fast one is taken.
+    fn check(formula: &str, text: &str, is_quick: bool) {
+        let app = App::new(Config::default());
+        let new = NewSubstrate {
+            identity: Some(SubstrateId(1)),
+            expression_type: ExpressionType::Lambda,
+            expression_code: formula.to_owned(),
+            metadata: Document::Map(Vec::new()),
+        };
+        app.engine.create_substrate(clock::now(), new, OnConflict::Refuse).expect("created");
+        let mut budget = Budget::new(&app).0;
+        let is_many = text.contains("invocations");
+        for steps in [u64::MAX, 6] {
+            budget.limit_to(steps);
+            let (quick, long) = if is_many {
+                let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
+                (invocations(&app, text.as_bytes(), &budget), long)
+            } else {
+                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone());
+                (rows(&app, SubstrateId(1), text.as_bytes(), &budget), long)
+            };
+            assert_eq!(quick.is_some(), is_quick, "{text}");
+            if let Some(quick) = quick {
+                assert_eq!(told(quick), told(long), "{formula} {text}");
+            }
+        }
+    }
+
+    /// An answer without what differs from time to time.
+    fn told(answer: Outcome<String>) -> String {
+        match answer {
+            Err(problem) => {
+                let mut out = String::new();
+                problem.write(None, &mut out);
+                out
+            }
+            Ok(text) => {
+                let mut parts = text.split("\"invocation_time_ms\":");
+                let first = parts.next().unwrap_or_default().to_owned();
+                parts.fold(first, |all, part| all + part.split_once(',').map_or("", |(_, rest)| rest))
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_answer_the_same() {
+        let product = "lambda x, y=2: x * y";
+        check(product, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"x":5.5,"y":-6}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":3,"y":4},{"y":1,"x":2},{"y":3,"x":4}, {}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":"a"},{"x":null},{"x":[1]},{"z":1},{"z":2}]}"#, true);
+        check(product, r#"{ "rows" : [ ] }"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":1,"x":2}]}"#, false);
+        check(product, r#"{"rows":[{"x":1},7]}"#, false);
+        check(product, r#"{"rows":[{"x":1}],"columns":null}"#, false);
+        check(product, r#"{"rows":[{"x":1},{"x":2},{"x":3},{"x":4}] x}"#, false);
+        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, false);
+        let keywords = "lambda **kw: [kw.get('x', 0), kw.get('y', 5), len(kw), kw['x']]";
+        check(keywords, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"y":4},{"y":4},{}]}"#, true);
+        check("lambda **kw: kw", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x, **kw: [x, kw]", r#"{"rows":[{"x":1,"y":1},{"x":3,"y":2},{"x":4}]}"#, true);
+        check("lambda x: (lambda: x)()", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x: 1 / x", r#"{"rows":[{"x":1},{"x":0},{"x":4},{"x":0}]}"#, true);
+        let items = r#"{"substrate_id":"1","parameters":{"x":2}},{"substrate_id":"0x2"},{"parameters":{"x":0},"substrate_id":"1"}"#;
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items}]}}"), true);
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items},{{}}]}}"), false);
+    }
+}
