@@ -120,7 +120,7 @@ mod tests {
         check(&(0..10_000).collect::<Vec<_>>());
         let mut random = Random::new(7);
         for bits in [4, 8, 16, 30, 39] {
-            let values: Vec<u64> = (0..5_000).map(|_| random.next() >> (64 - bits)).collect();
+            let values: Vec<u64> = (0..5_000).map(|_| random.draw() >> (64 - bits)).collect();
             check(&values);
         }
     }

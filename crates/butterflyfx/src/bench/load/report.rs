@@ -274,7 +274,7 @@ pub fn mebibytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     use super::*;
 
     /// A report with something in every part.
