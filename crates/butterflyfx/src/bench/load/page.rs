@@ -78,8 +78,11 @@ fn throughput(report: &LoadReport) -> Chart {
     }
 }
 
+/// The name of a percentile, and the percentile.
+type Percentile = (&'static str, fn(&Latency) -> u64);
+
 fn latency(report: &LoadReport) -> Chart {
-    let percentiles: [(&str, fn(&Latency) -> u64); 5] = [
+    let percentiles: [Percentile; 5] = [
         ("slowest", |latency| latency.max_us),
         ("p99.9", |latency| latency.p99_9_us),
         ("p99", |latency| latency.p99_us),

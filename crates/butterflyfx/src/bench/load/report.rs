@@ -274,11 +274,11 @@ pub fn mebibytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A report with something in every part.
-    pub fn sample() -> LoadReport {
+    pub(in crate::bench::load) fn sample() -> LoadReport {
         let latency = Latency { p50_us: 120, p95_us: 480, p99_us: 1_900, p99_9_us: 9_000, max_us: 120_000 };
         let point = |second: u32| Point {
             second: f64::from(second),
