@@ -6,7 +6,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 78.0;
 const BOTTOM: f64 = 34.0;
 /// Room for a letter of the small text, generously.
