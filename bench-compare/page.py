@@ -52,8 +52,8 @@ def rows(result):
         yield [
             NAMES[system],
             one["version"],
-            f"{one['bytes_per_substrate']:.0f}",
-            f"{one['bytes_per_relationship']:.0f}",
+            whole(one["bytes_per_substrate"]),
+            whole(one["bytes_per_relationship"]),
             f"{one['resident_bytes'] / 1e6:,.0f} MB",
             rate(one["substrates_per_s"]),
             rate(one["relationships_per_s"]),
@@ -89,8 +89,9 @@ def update(result, docs):
         f"{result['substrates']:,} substrates, {result['relationships']:,} relationships, "
         f"{result['queries']:,} queries of each system; one run, {result['seconds'] / 60:.0f} minutes in all."
     )
-    picture = "![The same figures as bars, on logarithmic scales](comparison.svg)"
-    made = "\n".join([BEGIN, "", head, "", *table, "", picture, "", END])
+    picture = "![The same figures as bars](comparison.svg)"
+    scale = "Scales are logarithmic: from one line to the next it is ten times as much."
+    made = "\n".join([BEGIN, "", head, "", *table, "", picture, "", scale, "", END])
     path = os.path.join(docs, "comparison.md")
     with open(path, encoding="utf-8") as file:
         old = file.read()
@@ -102,7 +103,7 @@ def update(result, docs):
 
 
 def whole(value):
-    return f"{value:.0f}"
+    return f"{value:,.0f}"
 
 
 PANELS = [
@@ -145,7 +146,7 @@ def chart(result):
     for at, (key, title, better, form) in enumerate(PANELS):
         left, top = gap + at % 2 * width, 26 + at // 2 * height
         out.append(f'<text class="title" x="{left}" y="{top}">{title}</text>')
-        out.append(f'<text class="quiet" x="{left + 205}" y="{top}">{better}, logarithmic</text>')
+        out.append(f'<text class="quiet" x="{left + label + bar}" y="{top}" text-anchor="end">{better}</text>')
         values = {system: max(one[key], 1e-3) for system, one in figures.items()}
         if not values:
             continue

@@ -68,7 +68,7 @@ class Resp:
         """Sends prepared commands; all `count` answers must be short and good."""
         self.socket.sendall(commands)
         for _ in range(count):
-            if self.file.readline()[:1] not in b"+:":
+            if self.file.readline()[:1] not in (b"+", b":"):
                 raise RuntimeError("the server refuses a command of a pipeline")
 
 
