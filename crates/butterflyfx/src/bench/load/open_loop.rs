@@ -14,14 +14,20 @@ use super::user::{OWNER_KEY, User};
 use super::wire::Connection;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Requests of each connection before the clock starts.
+const WARM_UP: u64 = 5;
 
 /// What the connections share.
 struct Shared<'a> {
     schedule: &'a Schedule,
     mix: &'a Mix,
-    begun: Instant,
+    /// Set when all connections are ready.
+    begun: OnceLock<Instant>,
+    ready: Barrier,
     next: AtomicU64,
     working: AtomicU64,
     stop: &'a AtomicBool,
@@ -29,6 +35,13 @@ struct Shared<'a> {
     /// For each operation its latencies and errors.
     operations: Vec<Mutex<(Histogram, u64)>>,
     lag: Mutex<Histogram>,
+}
+
+impl Shared<'_> {
+    /// When the run begins, or began.
+    fn begun(&self) -> Instant {
+        *self.begun.get_or_init(Instant::now)
+    }
 }
 
 /// Puts load on a server by this schedule; fills the report's figures.
@@ -56,8 +69,8 @@ pub fn run(
     let shared = Shared {
         schedule,
         mix: &mix,
-        // Time for the threads to begin.
-        begun: Instant::now() + Duration::from_millis(200),
+        begun: OnceLock::new(),
+        ready: Barrier::new(users.len() + 1),
         next: AtomicU64::new(0),
         working: AtomicU64::new(users.len() as u64),
         stop,
@@ -69,13 +82,22 @@ pub fn run(
         for (user, connection) in &mut users {
             let shared = &shared;
             scope.spawn(move || {
+                // The first requests of a thread touch its memory for the first time, which is no part of the load.
+                for _ in 0..WARM_UP {
+                    let _ = user.step(shared.mix, connection);
+                }
+                shared.ready.wait();
+                shared.ready.wait();
                 work(shared, user, connection);
                 shared.working.fetch_sub(1, Ordering::Relaxed);
             });
         }
+        shared.ready.wait();
+        let _ = shared.begun.set(Instant::now() + Duration::from_millis(20));
+        shared.ready.wait();
         watch(&shared, server, report);
     });
-    report.seconds = shared.begun.elapsed().as_secs_f64();
+    report.seconds = shared.begun().elapsed().as_secs_f64();
     let recorder = shared.recorder.into_inner();
     if stop.load(Ordering::Relaxed) {
         report.is_cut_short = true;
@@ -132,8 +154,9 @@ fn set_up(server: &ServerUnderLoad, connections: u64) -> Result<Vec<(User, Conne
 
 /// One connection's work.
 fn work(shared: &Shared, user: &mut User, connection: &mut Connection) {
+    let begun = shared.begun();
     while let Some(due) = shared.schedule.moment(shared.next.fetch_add(1, Ordering::Relaxed)) {
-        let moment = shared.begun + due;
+        let moment = begun + due;
         let was_free = Instant::now() < moment;
         loop {
             if shared.stop.load(Ordering::Relaxed) {
@@ -144,9 +167,9 @@ fn work(shared: &Shared, user: &mut User, connection: &mut Connection) {
                 _ => break,
             }
         }
-        let sent = shared.begun.elapsed();
+        let sent = begun.elapsed();
         let (operation, outcome) = user.step(shared.mix, connection);
-        let done = shared.begun.elapsed();
+        let done = begun.elapsed();
         if was_free {
             shared.lag.lock().add(sent.saturating_sub(due).as_micros() as u64);
         }
@@ -165,7 +188,7 @@ fn watch(shared: &Shared, server: &ServerUnderLoad, report: &mut LoadReport) {
     let interval = Duration::from_secs_f64((seconds / 600.0).clamp(0.05, 5.0));
     let mut said = 0;
     while shared.working.load(Ordering::Relaxed) > 0 {
-        let at = shared.begun.elapsed().as_secs_f64();
+        let at = shared.begun().elapsed().as_secs_f64();
         if let Some(bytes) = server.resident_bytes() {
             report.memory.samples.push((at, bytes));
         }

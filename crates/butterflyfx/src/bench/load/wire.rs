@@ -165,7 +165,7 @@ impl Connection {
         self.buffer.drain(..self.read);
         self.read = 0;
         let Some(stream) = &mut self.stream else { return Err(Broken::Closed) };
-        let mut piece = [0; 64 * 1024];
+        let mut piece = [0; 16 * 1024];
         match stream.read(&mut piece) {
             Ok(0) => Err(self.broke(Broken::Closed)),
             Ok(length) => {
