@@ -4,6 +4,7 @@
 //! its results, so that work cannot be left out unnoticed.
 
 pub mod capacity;
+pub mod closed_loop;
 pub mod graph;
 pub mod http;
 pub mod kernel;
@@ -63,10 +64,14 @@ pub fn command() -> Command {
         .subcommand(kernel)
         .subcommand(capacity)
         .subcommand(http)
+        .subcommand(load::command())
 }
 
 /// Runs the scenario that was asked for.
 pub fn run(matches: &ArgMatches) -> Exit {
+    if let Some(("load", matches)) = matches.subcommand() {
+        return load::run(matches);
+    }
     let (report, is_json) = match matches.subcommand() {
         Some(("kernel", matches)) => (kernel::run(&kernel::Options::from(matches)), matches.get_flag("json")),
         Some(("capacity", matches)) => {

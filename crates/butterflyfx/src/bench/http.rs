@@ -1,7 +1,7 @@
 //! `bench http`: invocations over HTTP, beside a bare hyper server in the same run, so that the
 //! figure that matters is a ratio and not the machine's mood.
 
-use super::load::{self, Load};
+use super::closed_loop::{self as load, Load};
 use super::{Figure, Report, ResultHash, number_of};
 use crate::app::App;
 use crate::config::Config;

@@ -3,6 +3,7 @@
 mod api;
 mod docs_ui;
 mod documents;
+mod load;
 mod program;
 mod support;
 mod transport;
