@@ -15,6 +15,7 @@ mod merge;
 pub mod model;
 mod path;
 mod read;
+pub mod record;
 mod relationship_type;
 mod search;
 mod slot_set;
