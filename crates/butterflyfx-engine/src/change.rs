@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLockWriteGuard;
 
 /// Items of a batch that are read together and then stored under one lock.
-const BATCH_STEP: usize = if cfg!(test) { 3 } else { 256 };
+const BATCH_STEP: usize = if cfg!(test) { 3 } else { 64 };
 
 /// Slots that one step of filling an index takes.
 const FILL_STEP: u32 = if cfg!(test) { 3 } else { 4096 };
@@ -84,6 +84,7 @@ impl Engine {
             results.extend(
                 prepared.into_iter().map(|one| one.and_then(|one| create(&mut state, now, one, on_conflict))),
             );
+            RwLockWriteGuard::unlock_fair(state);
         });
         Ok(results)
     }
@@ -272,6 +273,7 @@ impl Engine {
                 let target = target.ok_or(EngineError::SubstrateNotFound(one.new.target))?;
                 relate(&mut state, now, one, (source, target), on_conflict)
             }));
+            RwLockWriteGuard::unlock_fair(state);
         });
         Ok(results)
     }
@@ -430,5 +432,8 @@ fn in_steps<T>(items: Vec<T>, mut step: impl FnMut(std::iter::Take<&mut std::vec
     let mut items = items.into_iter();
     while items.len() > 0 {
         step(items.by_ref().take(BATCH_STEP));
+        // Whoever answers a short request on this processor goes first: without this it would wait
+        // for the end of a time slice, which is milliseconds.
+        std::thread::yield_now();
     }
 }
