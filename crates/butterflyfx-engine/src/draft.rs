@@ -75,7 +75,7 @@ pub struct Draft<'a> {
     substrates: HashMap<u64, Touched, RandomState>,
     /// Relationships by identity: the change that makes it, or none where it is deleted.
     relationships: HashMap<u64, Option<usize>, RandomState>,
-    /// Substrates that new relationships run between.
+    /// Substrates whose relationships become more or fewer.
     ends: HashSet<u64, RandomState>,
     indexes: HashSet<String, RandomState>,
     substrates_made: usize,
@@ -285,8 +285,8 @@ impl Draft<'_> {
         let mut cascade: Vec<(u32, RelationshipId)> = Vec::new();
         let mut is_last = true;
         for incoming in [false, true] {
-            let newest = state.newest_relationships(slot, incoming, CASCADE_MAX + 1 - cascade.len());
-            for one in newest {
+            // One more than there is room for, beside those that stand in the first list, too.
+            for one in state.newest_relationships(slot, incoming, CASCADE_MAX + 1) {
                 if cascade.len() == CASCADE_MAX {
                     is_last = false;
                 } else if !incoming || !state.is_listed_outgoing(slot, one) {
@@ -298,8 +298,7 @@ impl Draft<'_> {
             return Err(Later);
         }
         for (at, (one, id)) in cascade.into_iter().enumerate() {
-            self.relationships.insert(id.0, None);
-            self.push(Change::RelationshipDeleted(relationship_record(&state, one)), Step::Plain);
+            self.unrelate(&state, one, id);
             if at % STEP == STEP - 1 {
                 self.pauses.push(self.changes.len());
             }
@@ -424,8 +423,7 @@ impl Draft<'_> {
         let Some(slot) = state.find_relationship(id) else {
             return Ok(Err(EngineError::RelationshipNotFound(id)));
         };
-        self.relationships.insert(id.0, None);
-        self.push(Change::RelationshipDeleted(relationship_record(&state, slot)), Step::Plain);
+        self.unrelate(&state, slot, id);
         self.pauses.push(self.changes.len());
         Ok(Ok(()))
     }
@@ -558,6 +556,13 @@ impl Draft<'_> {
         let item = substrate.clone();
         self.push(Change::SubstrateCreated(SubstrateRecord { sequence, substrate }), Step::Create(checked));
         Ok(Created { item, is_new })
+    }
+
+    fn unrelate(&mut self, state: &State, slot: u32, id: RelationshipId) {
+        self.relationships.insert(id.0, None);
+        let edge = state.relationships.edge(slot);
+        self.ends.extend([edge.source, edge.target].map(|end| state.substrates.id(end).0));
+        self.push(Change::RelationshipDeleted(relationship_record(state, slot)), Step::Plain);
     }
 
     fn replace(&mut self, before: SubstrateRecord, patched: Patched, step: Step) -> Created<Substrate> {

@@ -415,7 +415,7 @@ fn batch<T>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn engine_equals_model(
         commands in prop::collection::vec((command(), 0i64..3), 1..120),
