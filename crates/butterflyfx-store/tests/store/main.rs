@@ -1,0 +1,11 @@
+//! What the store promises, one file for each promise.
+
+mod answers;
+mod backup;
+mod damage;
+mod digest;
+mod failures;
+mod lock;
+mod records;
+mod round_trip;
+mod views;
