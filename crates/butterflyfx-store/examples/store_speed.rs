@@ -109,7 +109,11 @@ fn run(folder: &Path) -> Result<(), StoreError> {
     println!("file                         {:>10} bytes", store.file_bytes());
     let recovered = store.recover(&mut Nobody)?;
     let rows = recovered.counts.substrates + recovered.counts.relationships;
-    println!("recovery                     {:>10.0} rows/s   ({:.2} s)", rows as f64 / recovered.seconds, recovered.seconds);
+    println!(
+        "recovery                     {:>10.0} rows/s   ({:.2} s)",
+        rows as f64 / recovered.seconds,
+        recovered.seconds
+    );
     load(&mut store, "single commits, always", SINGLES, 1, substrate, SUBSTRATES)?;
     store.close()?;
     for (what, durability, from) in [

@@ -132,9 +132,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         }
     }
     // The source's mode came along; without a log the copy is one file, readable from anywhere.
-    let mode: String = target
-        .pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))
-        .map_err(writing)?;
+    let mode: String =
+        target.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0)).map_err(writing)?;
     if mode != "delete" {
         return Err(StoreError::Io {
             path: to.to_path_buf(),

@@ -105,6 +105,10 @@ impl StoreError {
     pub(crate) fn of_sqlite(error: &rusqlite::Error, path: &Path, doing: &str) -> StoreError {
         let path = path.to_path_buf();
         let detail = format!("{doing}: {error}");
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ) {
+            return StoreError::Damaged { path, check: format!("{doing}: the file is too short") };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full { path, detail },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { path },

@@ -76,8 +76,7 @@ pub(crate) fn growth_refused(path: &Path) -> Option<StoreError> {
     const BYTES: usize = 64 * 1024;
     let probe = beside(path, "-probe");
     let length = fs::metadata(path).map_or(0, |data| data.len());
-    let outcome =
-        File::create(&probe).and_then(|file| file.write_all_at(&[1; BYTES], length));
+    let outcome = File::create(&probe).and_then(|file| file.write_all_at(&[1; BYTES], length));
     let _ = fs::remove_file(&probe);
     let error = StoreError::of_io(&outcome.err()?, path, "writing");
     matches!(error, StoreError::Full { .. }).then_some(error)

@@ -29,9 +29,9 @@ pub(crate) fn migrate(
     if !kept.exists() {
         let temporary = beside(&kept, ".new");
         remove_with_companions(&temporary);
-        connection
-            .execute("VACUUM INTO ?1", [temporary.to_string_lossy()])
-            .map_err(|error| StoreError::of_sqlite(&error, &temporary, "keeping a copy before a migration"))?;
+        connection.execute("VACUUM INTO ?1", [temporary.to_string_lossy()]).map_err(|error| {
+            StoreError::of_sqlite(&error, &temporary, "keeping a copy before a migration")
+        })?;
         put_in_place(&temporary, &kept)?;
     }
     for (step, format) in steps.iter().zip(found + 1..) {
@@ -59,7 +59,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         let mut connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); PRAGMA user_version = 2").unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); PRAGMA user_version = 2")
+            .unwrap();
         let steps: [Step; 3] = [
             |db| db.execute_batch("UPDATE t SET x = x * 1000"),
             |db| db.execute_batch("UPDATE t SET x = x + 1"),
@@ -81,7 +83,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         let mut connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); PRAGMA user_version = 1").unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); PRAGMA user_version = 1")
+            .unwrap();
         let steps: [Step; 1] = [|db| db.execute_batch("UPDATE t SET x = 2; UPDATE nothing SET x = 2")];
         assert!(migrate(&mut connection, &path, 1, &steps).is_err());
         assert_eq!(column(&connection, "SELECT x FROM t"), 1);

@@ -64,8 +64,7 @@ pub(crate) fn recover(
                 let _ = sender.send(part);
                 Ok(())
             };
-            let mut complain =
-                |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
+            let mut complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
             scan(connection, path, &mut emit, &mut complain)
         });
         let received = receive(parts, now, receiver);

@@ -128,7 +128,8 @@ impl Scan<'_> {
             Ok(None)
         })?;
 
-        let sql = "SELECT name, expires_at, request_hash, status, headers, body FROM idempotency ORDER BY rowid";
+        let sql =
+            "SELECT name, expires_at, request_hash, status, headers, body FROM idempotency ORDER BY rowid";
         self.table("idempotency", sql, &[4, 5], &mut answer, Part::Answers, &mut |record| {
             counts.answers += 1;
             answers_digest.add(hasher.answer(record));

@@ -167,8 +167,8 @@ impl Store {
         self.transact(|writer| {
             let mut forgotten = 0;
             for name in names {
-                forgotten += writer
-                    .forget_answers("DELETE FROM idempotency WHERE name = ?1 RETURNING hash", *name)?;
+                forgotten +=
+                    writer.forget_answers("DELETE FROM idempotency WHERE name = ?1 RETURNING hash", *name)?;
             }
             Ok(forgotten)
         })
@@ -402,7 +402,8 @@ fn transaction<T>(
     });
     if outcome.is_err() && !connection.is_autocommit() {
         // Some errors have taken it back already, hence the question.
-        execute("ROLLBACK").map_err(|error| StoreError::of_sqlite(&error, path, "taking back a transaction"))?;
+        execute("ROLLBACK")
+            .map_err(|error| StoreError::of_sqlite(&error, path, "taking back a transaction"))?;
     }
     outcome
 }
@@ -411,8 +412,7 @@ fn transaction<T>(
 /// failed.
 fn of_sqlite_growing(error: &rusqlite::Error, path: &Path, growing: &Path, doing: &str) -> StoreError {
     let write_failed = error.sqlite_error().is_some_and(|error| {
-        error.code == ErrorCode::SystemIoFailure
-            && error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE
+        error.code == ErrorCode::SystemIoFailure && error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE
     });
     let full = if write_failed { folder::growth_refused(growing) } else { None };
     full.unwrap_or_else(|| StoreError::of_sqlite(error, path, doing))
@@ -445,11 +445,12 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Stor
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.pragma_update(None, "cell_size_check", true)?;
-        connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))
-            .or_else(|error| match error {
+        connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(())).or_else(
+            |error| match error {
                 rusqlite::Error::QueryReturnedNoRows => Ok(()),
                 other => Err(other),
-            })?;
+            },
+        )?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(connection)
@@ -478,8 +479,7 @@ pub(crate) fn check_marks(connection: &Connection, path: &Path) -> Result<u32, S
 }
 
 fn configure(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR),

@@ -135,9 +135,12 @@ impl Writer<'_> {
     /// Inserts what waits, and empties it.
     fn insert_relationships(&mut self, waiting: &mut Vec<&RelationshipRecord>) -> Result<(), StoreError> {
         let (connection, path, sql, text) = (self.connection, self.path, self.sql, &mut *self.text);
-        insert(connection, [&sql.relationship_one, &sql.relationship_many], waiting, |statement, at, record| {
-            bind_relationship(statement, at * RELATIONSHIP_COLUMNS + 1, record, text)
-        })
+        insert(
+            connection,
+            [&sql.relationship_one, &sql.relationship_many],
+            waiting,
+            |statement, at, record| bind_relationship(statement, at * RELATIONSHIP_COLUMNS + 1, record, text),
+        )
         .map_err(|error| StoreError::of_sqlite(&error, path, "adding to table relationship"))
     }
 
@@ -176,7 +179,8 @@ impl Writer<'_> {
     fn delete_relationship(&mut self, record: &RelationshipRecord) -> Result<(), StoreError> {
         self.meta.digest.subtract(self.hasher.relationship(record)?);
         self.meta.counts.relationships = self.meta.counts.relationships.saturating_sub(1);
-        let changed = delete(self.connection, "DELETE FROM relationship WHERE sequence = ?1", record.sequence);
+        let changed =
+            delete(self.connection, "DELETE FROM relationship WHERE sequence = ?1", record.sequence);
         self.exactly_one(changed, "relationship", &record.sequence)
     }
 

@@ -1,1 +1,110 @@
-//! x
+//! A transaction that cannot be stored leaves everything as it was, and says whether to go on.
+
+use crate::records::{json, open, read_back, relationship, reopen, substrate, substrates};
+use butterflyfx_engine::record::Change;
+use butterflyfx_formula::document::Document;
+use butterflyfx_store::{DATABASE_FILE, StoreError, verify};
+use rusqlite::Connection;
+
+#[test]
+fn no_room_and_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.commit(&substrates(0, 1_000), &[]).unwrap();
+    store.checkpoint().unwrap();
+    let (before, digest) = (read_back(&mut store).unwrap().0, store.digest());
+    store.limit_bytes(store.file_bytes() + 50_000).unwrap();
+    for _ in 0..3 {
+        match store.commit(&substrates(1_000, 10_000), &[]) {
+            Err(error @ StoreError::Full { .. }) => {
+                assert!(error.is_certainly_not_stored() && store.poisoned().is_none(), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((read_back(&mut store).unwrap().0, store.digest()), (before.clone(), digest));
+    }
+    // Small things still fit, deletes above all.
+    store.commit(&[Change::SubstrateDeleted(substrate(3))], &[]).unwrap();
+    store.limit_bytes(u64::MAX).unwrap();
+    store.commit(&substrates(1_000, 10_000), &[]).unwrap();
+    store.close().unwrap();
+    assert_eq!(reopen(folder.path()).unwrap().0.substrates.len(), 10_999);
+    assert!(verify(folder.path()).unwrap().is_sound());
+}
+
+/// A batch with something unfit at its end: refused, nothing of it stored, the next one is.
+#[track_caller]
+fn check_unfit(last: Change, part: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.commit(&substrates(0, 10), &[]).unwrap();
+    let (before, digest) = (read_back(&mut store).unwrap().0, store.digest());
+    let mut batch = substrates(10, 100);
+    batch.push(last);
+    match store.commit(&batch, &[]) {
+        Err(error @ StoreError::Unfit { .. }) => assert!(error.to_string().contains(part), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((read_back(&mut store).unwrap().0, store.digest()), (before, digest));
+    store.commit(&substrates(10, 100), &[]).unwrap();
+    assert_eq!(read_back(&mut store).unwrap().0.substrates.len(), 110);
+}
+
+#[test]
+fn what_does_not_fit() {
+    check_unfit(Change::SubstrateCreated(substrate(3)), "UNIQUE constraint failed");
+    check_unfit(Change::SubstrateDeleted(substrate(500)), "table substrate has no row 500");
+    check_unfit(
+        Change::SubstrateReplaced { before: substrate(500), after: substrate(500) },
+        "table substrate has no row 500",
+    );
+    check_unfit(
+        Change::SubstrateReplaced { before: substrate(1), after: substrate(2) },
+        "substrate 1 is replaced by number 2",
+    );
+    check_unfit(Change::RelationshipDeleted(relationship(7, 1, 2)), "table relationship has no row 7");
+    check_unfit(
+        Change::RelationshipCreated(relationship(7, u64::MAX, 2)),
+        "the creation number 18446744073709551615",
+    );
+    let mut record = relationship(0, 1, 2);
+    record.lineage = (0..501).fold(json("1"), |inner, _| Document::List(vec![inner]));
+    check_unfit(Change::RelationshipCreated(record), "nested more than 500 deep");
+}
+
+#[test]
+fn damage_seen_while_writing_stops_all_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.commit(&substrates(0, 10), &[]).unwrap();
+    let other = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    other.execute_batch("DROP TABLE substrate").unwrap();
+    let error = store.commit(&substrates(10, 10), &[]).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }) && !error.is_certainly_not_stored(), "{error}");
+    for outcome in [
+        store.commit(&[], &[]),
+        store.commit(&substrates(10, 10), &[]),
+        store.sync(),
+        store.checkpoint().map(drop),
+        store.forget_answers(&[]).map(drop),
+    ] {
+        match outcome {
+            Err(StoreError::Poisoned { cause }) => assert_eq!(cause, error.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_writing_session_of_someone_else_is_busy_not_harmful() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.commit(&substrates(0, 10), &[]).unwrap();
+    let other = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.commit(&substrates(10, 10), &[]).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }) && error.is_certainly_not_stored(), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.commit(&substrates(10, 10), &[]).unwrap();
+    assert_eq!(read_back(&mut store).unwrap().0.substrates.len(), 20);
+}

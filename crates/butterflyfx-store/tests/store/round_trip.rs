@@ -1,6 +1,8 @@
 //! What is committed comes back exactly, in order, after closing as after dropping.
 
-use crate::records::{Model, index, json, open, read_back, relationship, relationships, reopen, substrate, substrates};
+use crate::records::{
+    Model, index, json, open, read_back, relationship, relationships, reopen, substrate, substrates,
+};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_engine::record::Change;
@@ -78,12 +80,25 @@ fn batches_around_the_size_of_a_statement_and_of_a_part() {
 fn values_at_their_limits() {
     let mut batch = Vec::new();
     let texts = [
-        "", "a\0b", "\0", "\u{1}\t\n\r\"\\/", "naïve 日本語 🦋", "'; DROP TABLE substrate; --", "\u{feff}bom", "\u{10ffff}",
+        "",
+        "a\0b",
+        "\0",
+        "\u{1}\t\n\r\"\\/",
+        "naïve 日本語 🦋",
+        "'; DROP TABLE substrate; --",
+        "\u{feff}bom",
+        "\u{10ffff}",
     ];
     let metadata = [
         "{}".to_owned(),
         r#"{"": null, "a\u0000b": "c\u0000", "🦋": [true, false, {}, [], ""]}"#.to_owned(),
-        format!(r#"{{"i": [{}, {}, 0, -1], "big": [{}, -{}]}}"#, i64::MAX, i64::MIN, "9".repeat(400), "1".repeat(20)),
+        format!(
+            r#"{{"i": [{}, {}, 0, -1], "big": [{}, -{}]}}"#,
+            i64::MAX,
+            i64::MIN,
+            "9".repeat(400),
+            "1".repeat(20)
+        ),
         r#"{"f": [0.0, -0.0, 1e308, 5e-324, 0.1, 1e16, 1.0, 123456789.125]}"#.to_owned(),
         format!("{{\"deep\": {}1{}}}", "[".repeat(498), "]".repeat(498)),
         format!("{{\"long\": \"{}\"}}", "é".repeat(100_000)),
@@ -171,7 +186,10 @@ fn a_receiver_that_refuses_is_quoted() {
         fn substrates(&mut self, _: Vec<butterflyfx_engine::record::SubstrateRecord>) -> Result<(), String> {
             Err("no room".to_owned())
         }
-        fn relationships(&mut self, _: Vec<butterflyfx_engine::record::RelationshipRecord>) -> Result<(), String> {
+        fn relationships(
+            &mut self,
+            _: Vec<butterflyfx_engine::record::RelationshipRecord>,
+        ) -> Result<(), String> {
             Ok(())
         }
         fn index(&mut self, _: butterflyfx_engine::record::IndexRecord) -> Result<(), String> {
