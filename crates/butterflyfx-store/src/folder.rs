@@ -110,37 +110,68 @@ pub(crate) fn check_header(path: &Path) -> Result<(), StoreError> {
 /// The lock on a data folder, held until dropped; the kernel gives it up when the process dies.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    /// How the process before synced its commits, where it said so.
+    durability_before: String,
 }
 
 impl FolderLock {
     pub(crate) fn take(folder: &Path) -> Result<FolderLock, StoreError> {
         let path = folder.join(LOCK_FILE);
         let failed = |error: std::io::Error| StoreError::of_io(&error, &path, "locking the data folder");
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.take(256).read_to_string(&mut text);
-                let pid = text.lines().find_map(|line| line.strip_prefix("pid ")?.parse().ok());
-                return Err(StoreError::Locked { path, pid });
+        let locked = file.try_lock();
+        let mut text = String::new();
+        // A hint, so that its absence does not matter.
+        let _ = (&file).take(256).read_to_string(&mut text);
+        let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+        match locked {
+            Ok(()) => {
+                let durability_before = said("durability ").unwrap_or_default().to_owned();
+                Ok(FolderLock { file, path, durability_before })
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => {
+                let pid = said("pid ").and_then(|pid| pid.parse().ok());
+                Err(StoreError::Locked { path, pid })
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// Whether the process that had the folder before synced every commit.
+    pub(crate) fn was_always_synced(&self) -> bool {
+        self.durability_before == ALWAYS
+    }
+
+    /// Writes who has the folder, and how commits are synced from now on, durably: what the last process said is
+    /// what its log is judged by after a crash.
+    pub(crate) fn sign(&mut self, durability: &str) -> Result<(), StoreError> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let text = format!("pid {}\nstarted {started} (Unix time)\n", std::process::id());
-        // Only a hint for people: on a full disk it may stay unwritten.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(text.as_bytes()));
-        Ok(FolderLock { _file: file })
+        let text = format!(
+            "pid {}\nstarted {started} (seconds since 1970)\ndurability {durability}\n",
+            std::process::id()
+        );
+        let file = &mut self.file;
+        let written = file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(text.as_bytes()))
+            .and_then(|()| file.set_len(text.len() as u64))
+            .and_then(|()| file.sync_all());
+        match written.map_err(|error| StoreError::of_io(&error, &self.path, "writing the lock file")) {
+            // A full disk must not keep a server from starting, which reads and deletes. That no more is
+            // promised than before is all that is needed.
+            Err(StoreError::Full { .. }) if durability == ALWAYS || !self.was_always_synced() => Ok(()),
+            other => other,
+        }
     }
 }
+
+/// What the lock file calls commits that are all synced.
+pub(crate) const ALWAYS: &str = "always";

@@ -21,6 +21,7 @@ mod scan;
 mod schema;
 mod store;
 mod verify;
+mod wal;
 mod write;
 
 pub use backup::{Backup, backup, restore};

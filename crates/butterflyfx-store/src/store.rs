@@ -8,6 +8,7 @@ use crate::meta::{Counts, Meta, Next};
 use crate::migrate;
 use crate::recover::{self, Receive, Recovered};
 use crate::schema::{APPLICATION_ID, FORMAT_VERSION, PAGE_BYTES, create_sql};
+use crate::wal;
 use crate::write::{Sql, Writer};
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_engine::record::Change;
@@ -38,6 +39,17 @@ pub enum Durability {
     Interval(Duration),
     /// The death of the process, mostly. Nothing is ever synced: power loss may damage the file.
     Never,
+}
+
+impl Durability {
+    /// As in the lock file.
+    fn name(self) -> &'static str {
+        match self {
+            Durability::Always => folder::ALWAYS,
+            Durability::Interval(_) => "interval",
+            Durability::Never => "never",
+        }
+    }
 }
 
 /// How a store is opened.
@@ -80,6 +92,8 @@ pub struct Store {
     text: String,
     /// The first failure after which nothing may be written; shared with checkpointers.
     poison: Arc<OnceLock<String>>,
+    /// Whether a checkpoint has copied the whole log since the last commit.
+    log_is_copied: bool,
     /// The log, open for [`Store::sync`] from the first commit on, so that no write error goes unnoticed.
     wal: Option<File>,
     _lock: FolderLock,
@@ -95,7 +109,7 @@ impl Store {
     /// [`StoreError::Full`], [`StoreError::Io`].
     pub fn open(folder: &Path, options: &Options) -> Result<Store, StoreError> {
         folder::make(folder)?;
-        let lock = FolderLock::take(folder)?;
+        let mut lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE_FILE);
         if !folder::holds_database(folder) {
             create(&path)?;
@@ -104,6 +118,8 @@ impl Store {
             return Err(StoreError::Damaged { path, check });
         }
         folder::check_header(&path)?;
+        check_log(&path, &lock)?;
+        lock.sign(options.durability.name())?;
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let format = check_marks(&connection, &path)?;
         let failed = |error: rusqlite::Error| StoreError::of_sqlite(&error, &path, "opening");
@@ -121,6 +137,7 @@ impl Store {
             hasher: Hasher::default(),
             text: String::new(),
             poison: Arc::new(OnceLock::new()),
+            log_is_copied: false,
             wal: None,
             _lock: lock,
         })
@@ -130,12 +147,29 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] naming the first check that failed, [`StoreError::Refused`] with the
-    /// receiver's sentence, [`StoreError::Io`]. What the receiver got by then is not to be used.
+    /// receiver's sentence, [`StoreError::Io`]. What the receiver got by then is not to be used, and the file
+    /// is left as it is.
     pub fn recover(&mut self, receiver: &mut impl Receive) -> Result<Recovered, StoreError> {
-        recover::recover(&mut self.connection, &self.path, now(), receiver)
+        let outcome = recover::recover(&mut self.connection, &self.path, now(), receiver);
+        let recovered = self.poison_on(outcome)?;
+        // Begin with an empty log: what a crash cut short does not stay in it to be judged again.
+        // Where there is no room or someone reads, it stays for now, which does no harm.
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|error| {
+                of_sqlite_growing(&error, &self.path, &self.path, "copying the log into the database")
+            });
+        match emptied {
+            Err(StoreError::Full { .. } | StoreError::Busy { .. }) | Ok(()) => Ok(recovered),
+            Err(other) => self.poison_on(Err(other)),
+        }
     }
 
     /// Writes changes, in order, and answers that go with them, all or nothing.
+    ///
+    /// Where there is no room, the log is copied into the database first, so that its space can be used again,
+    /// and the commit is tried once more: deletes and small changes go on when a disk is full.
     ///
     /// # Errors
     /// Where [`StoreError::is_certainly_not_stored`] holds, nothing of it was stored and the state
@@ -145,7 +179,11 @@ impl Store {
         if changes.is_empty() && answers.is_empty() {
             return self.refuse_if_poisoned();
         }
-        self.transact(|writer| writer.write(changes, answers))
+        let outcome = self.transact(|writer| writer.write(changes, answers));
+        if matches!(outcome, Err(StoreError::Full { .. })) && !self.log_is_copied && self.checkpoint().is_ok() {
+            return self.transact(|writer| writer.write(changes, answers));
+        }
+        outcome
     }
 
     /// Removes answers that have expired; tells how many.
@@ -200,8 +238,9 @@ impl Store {
     /// [`StoreError::Damaged`] poison the store.
     pub fn checkpoint(&mut self) -> Result<Checkpoint, StoreError> {
         self.refuse_if_poisoned()?;
-        let done = checkpoint(&self.connection, &self.path);
-        self.poison_on(done)
+        let done = self.poison_on(checkpoint(&self.connection, &self.path))?;
+        self.log_is_copied = done.copied == done.pages;
+        Ok(done)
     }
 
     /// Checkpoints from another thread, while commits go on.
@@ -322,6 +361,7 @@ impl Store {
         });
         let written = self.poison_on(outcome)?;
         self.meta = meta;
+        self.log_is_copied = false;
         if self.wal.is_none() && matches!(self.options.durability, Durability::Interval(_)) {
             self.wal = File::open(beside(&self.path, "-wal")).ok();
         }
@@ -416,6 +456,24 @@ fn of_sqlite_growing(error: &rusqlite::Error, path: &Path, growing: &Path, doing
     });
     let full = if write_failed { folder::growth_refused(growing) } else { None };
     full.unwrap_or_else(|| StoreError::of_sqlite(error, path, doing))
+}
+
+/// Refuses a log that SQLite would read only in part; makes the log durable that it will go on with.
+fn check_log(path: &Path, lock: &FolderLock) -> Result<(), StoreError> {
+    let wal = beside(path, "-wal");
+    if lock.was_always_synced() {
+        let damage =
+            wal::damage(&wal).map_err(|error| StoreError::of_io(&error, &wal, "reading the log"))?;
+        if let Some(check) = damage {
+            return Err(StoreError::Damaged { path: path.to_path_buf(), check });
+        }
+    }
+    match File::open(&wal).and_then(|file| file.sync_data()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::of_io(&error, &wal, "syncing the log"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes an empty database under a temporary name first: a crash in between leaves none.

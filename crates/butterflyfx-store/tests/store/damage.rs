@@ -3,7 +3,7 @@
 
 use crate::records::{Model, index, open, read_back, relationships, reopen, substrates};
 use butterflyfx_engine::record::Change;
-use butterflyfx_store::{DATABASE_FILE, KeptAnswer, Options, Store, StoreError, verify};
+use butterflyfx_store::{DATABASE_FILE, KeptAnswer, LOCK_FILE, Options, Store, StoreError, verify};
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
@@ -192,4 +192,54 @@ fn what_verification_names() {
     ] {
         check_tampered(sql, part);
     }
+}
+
+#[test]
+fn a_flipped_byte_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    // Before the last commit, and after it: a commit that a crash cuts short is not there.
+    store.commit(&substrates(0, 50), &[]).unwrap();
+    for at in 0..20 {
+        store.commit(&relationships(at, 1, 50), &[]).unwrap();
+    }
+    let (before, length_before) = (read_back_without_checkpoint(folder.path()), store.wal_bytes());
+    store.commit(&relationships(20, 1, 50), &[]).unwrap();
+    let all = read_back_without_checkpoint(folder.path());
+    assert_ne!(before, all);
+
+    let names = [DATABASE_FILE.to_owned(), format!("{DATABASE_FILE}-wal"), LOCK_FILE.to_owned()];
+    let [database, log, lock] = names.each_ref().map(|name| fs::read(folder.path().join(name)).unwrap());
+    let (mut refused, mut exact, mut cut_short) = (0, 0, 0);
+    for place in (0..56).chain((56..log.len()).step_by(1_013)) {
+        let mut damaged = log.clone();
+        damaged[place] ^= 0x10;
+        let copy = tempfile::tempdir().unwrap();
+        for (name, bytes) in names.iter().zip([&database, &damaged, &lock]) {
+            fs::write(copy.path().join(name), bytes).unwrap();
+        }
+        match reopen(copy.path()) {
+            Ok((found, _)) if found == all => exact += 1,
+            Ok((found, _)) => {
+                assert!(found == before && place as u64 >= length_before, "byte {place}");
+                cut_short += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Damaged { .. }), "byte {place}: {error}");
+                assert!(error.to_string().contains("-wal is not readable") || place < 32, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    println!("{refused} refused, {exact} gave the exact state, {cut_short} the one before the last commit");
+    assert!(refused > 100 && cut_short > 0);
+}
+
+/// What a copy of the files gives, as after a crash.
+fn read_back_without_checkpoint(folder: &Path) -> Model {
+    let copy = tempfile::tempdir().unwrap();
+    for name in [DATABASE_FILE.to_owned(), format!("{DATABASE_FILE}-wal"), LOCK_FILE.to_owned()] {
+        fs::copy(folder.join(&name), copy.path().join(&name)).unwrap();
+    }
+    reopen(copy.path()).unwrap().0
 }

@@ -5,6 +5,8 @@ use butterflyfx_engine::record::Change;
 use butterflyfx_formula::document::Document;
 use butterflyfx_store::{DATABASE_FILE, StoreError, verify};
 use rusqlite::Connection;
+use std::path::PathBuf;
+use std::process::Command;
 
 #[test]
 fn no_room_and_room_again() {
@@ -107,4 +109,49 @@ fn a_writing_session_of_someone_else_is_busy_not_harmful() {
     other.execute_batch("ROLLBACK").unwrap();
     store.commit(&substrates(10, 10), &[]).unwrap();
     assert_eq!(read_back(&mut store).unwrap().0.substrates.len(), 20);
+}
+
+/// Which folder the child process is to fill.
+const FOLDER_VARIABLE: &str = "BUTTERFLYFX_TEST_SMALL_FILES_FOLDER";
+
+/// A limit on the size of files, as a quota or a full disk would be met. It holds for a whole process, and its signal must
+/// be ignored, hence the shell.
+#[test]
+fn a_limit_on_the_size_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" --exact failures::in_a_child_process --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER_VARIABLE, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+    let left: usize = said.lines().find_map(|line| line.strip_prefix("left ")?.parse().ok()).unwrap();
+    let (model, recovered) = reopen(folder.path()).unwrap();
+    assert_eq!((model.substrates.len(), recovered.next.substrate), (left, left as u64 + 100));
+    assert!(verify(folder.path()).unwrap().is_sound());
+}
+
+/// Does nothing but in the child process of the test above.
+#[test]
+fn in_a_child_process() {
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from) else { return };
+    let mut store = open(&folder);
+    let mut at = 0;
+    let error = loop {
+        match store.commit(&substrates(at, 1_000), &[]) {
+            Ok(()) => at += 1_000,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }) && store.poisoned().is_none(), "{error}");
+    assert_eq!(store.counts().substrates, at);
+    // Deletes go on, one by one and for long.
+    for sequence in 0..100 {
+        store.commit(&[Change::SubstrateDeleted(substrate(sequence))], &[]).unwrap();
+    }
+    assert!(matches!(store.commit(&substrates(at, 50_000), &[]), Err(StoreError::Full { .. })));
+    assert_eq!(read_back(&mut store).unwrap().0.substrates.len() as u64, at - 100);
+    println!("\nleft {}", at - 100);
 }
