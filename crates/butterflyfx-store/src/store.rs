@@ -154,10 +154,8 @@ impl Store {
         let recovered = self.poison_on(outcome)?;
         // Begin with an empty log: what a crash cut short does not stay in it to be judged again.
         // Where there is no room or someone reads, it stays for now, which does no harm.
-        let emptied = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(|error| {
+        let emptied =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|error| {
                 of_sqlite_growing(&error, &self.path, &self.path, "copying the log into the database")
             });
         match emptied {
@@ -180,7 +178,8 @@ impl Store {
             return self.refuse_if_poisoned();
         }
         let outcome = self.transact(|writer| writer.write(changes, answers));
-        if matches!(outcome, Err(StoreError::Full { .. })) && !self.log_is_copied && self.checkpoint().is_ok() {
+        if matches!(outcome, Err(StoreError::Full { .. })) && !self.log_is_copied && self.checkpoint().is_ok()
+        {
             return self.transact(|writer| writer.write(changes, answers));
         }
         outcome
@@ -462,8 +461,7 @@ fn of_sqlite_growing(error: &rusqlite::Error, path: &Path, growing: &Path, doing
 fn check_log(path: &Path, lock: &FolderLock) -> Result<(), StoreError> {
     let wal = beside(path, "-wal");
     if lock.was_always_synced() {
-        let damage =
-            wal::damage(&wal).map_err(|error| StoreError::of_io(&error, &wal, "reading the log"))?;
+        let damage = wal::damage(&wal).map_err(|error| StoreError::of_io(&error, &wal, "reading the log"))?;
         if let Some(check) = damage {
             return Err(StoreError::Damaged { path: path.to_path_buf(), check });
         }

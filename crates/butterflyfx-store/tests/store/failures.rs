@@ -120,7 +120,10 @@ const FOLDER_VARIABLE: &str = "BUTTERFLYFX_TEST_SMALL_FILES_FOLDER";
 fn a_limit_on_the_size_of_files() {
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" --exact failures::in_a_child_process --nocapture"])
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 4000; exec \"$0\" --exact failures::in_a_child_process --nocapture",
+        ])
         .arg(std::env::current_exe().unwrap())
         .env(FOLDER_VARIABLE, folder.path())
         .output()

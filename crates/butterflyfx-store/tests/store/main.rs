@@ -5,6 +5,7 @@ mod backup;
 mod damage;
 mod digest;
 mod failures;
+mod faults;
 mod lock;
 mod records;
 mod round_trip;
