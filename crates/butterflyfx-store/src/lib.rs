@@ -1,0 +1,36 @@
+//! The state that outlives the process: an embedded SQLite database.
+//!
+//! The engine keeps everything in memory and answers from there; this crate writes down what it
+//! accepted, and gives it back at the next start. It knows records and changes of them
+//! ([`butterflyfx_engine::record`]) and nothing of HTTP.
+//!
+//! [`Store::commit`] writes changes in one transaction, with an order-independent [`Digest`] of all
+//! records. [`Store::recover`] reads everything back and refuses where the digest differs, so that
+//! "what came back is what was committed" is checked at each start. [`verify()`], [`backup()`] and
+//! [`restore()`] are for the operator. `docs/storage.md` describes the file for a person with `sqlite3`.
+
+mod backup;
+mod digest;
+mod error;
+mod folder;
+mod kept;
+mod meta;
+mod migrate;
+mod recover;
+mod scan;
+mod schema;
+mod store;
+mod verify;
+mod wal;
+mod write;
+
+pub use backup::{Backup, backup, restore};
+pub use digest::Digest;
+pub use error::StoreError;
+pub use folder::{DATABASE_FILE, LOCK_FILE, free_bytes, holds_database};
+pub use kept::KeptAnswer;
+pub use meta::{Counts, Next};
+pub use recover::{Receive, Recovered};
+pub use schema::FORMAT_VERSION;
+pub use store::{Checkpoint, Checkpointer, Durability, Options, Store};
+pub use verify::{Report, verify};

@@ -1,0 +1,104 @@
+//! Everything back from the file, checked, into whoever keeps it in memory.
+//!
+//! Rows are read and decoded on a second thread while the receiver takes what was read before.
+
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::kept::KeptAnswer;
+use crate::meta::{Counts, Next};
+use crate::scan::{Part, scan};
+use butterflyfx_engine::model::Timestamp;
+use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+/// Parts that may wait for the receiver; each has some thousand records.
+const PARTS_WAITING_MAX: usize = 8;
+
+/// Takes what was stored, in this order: all substrates, all relationships, all indexes, all answers.
+///
+/// What it was given counts only when the recovery ends well: damage may show at the end.
+/// Each method may refuse with a sentence.
+#[allow(clippy::missing_errors_doc, reason = "the line above")]
+pub trait Receive {
+    /// The next substrates by creation number.
+    fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String>;
+    /// The next relationships by creation number.
+    fn relationships(&mut self, records: Vec<RelationshipRecord>) -> Result<(), String>;
+    /// The next index by declaration.
+    fn index(&mut self, record: IndexRecord) -> Result<(), String>;
+    /// Answers that have not expired, in the order in which they were kept.
+    fn kept_answers(&mut self, answers: Vec<KeptAnswer>) -> Result<(), String>;
+}
+
+/// What was read back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recovered {
+    /// Records read; among the answers those that have expired are counted too.
+    pub counts: Counts,
+    /// Their digest, which equals the committed one.
+    pub digest: Digest,
+    /// The numbers to go on with.
+    pub next: Next,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// See [`crate::Store::recover`].
+pub(crate) fn recover(
+    connection: &mut Connection,
+    path: &Path,
+    now: Timestamp,
+    receiver: &mut impl Receive,
+) -> Result<Recovered, StoreError> {
+    let started = Instant::now();
+    let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
+    let (scanned, received) = thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            // Once the receiver has refused, the rest is read all the same: where the file is damaged,
+            // that is the better answer.
+            let mut emit = |part| {
+                let _ = sender.send(part);
+                Ok(())
+            };
+            let mut complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
+            scan(connection, path, &mut emit, &mut complain)
+        });
+        let received = receive(parts, now, receiver);
+        (reader.join(), received)
+    });
+    let scanned = scanned.map_err(|_| StoreError::Io {
+        path: path.to_path_buf(),
+        detail: "the thread that reads it panicked".to_owned(),
+    })??;
+    received.map_err(StoreError::Refused)?;
+    let next = scanned.meta.map(|meta| meta.next).unwrap_or_default();
+    Ok(Recovered {
+        counts: scanned.counts,
+        digest: scanned.digest,
+        next,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn receive(parts: Receiver<Part>, now: Timestamp, receiver: &mut impl Receive) -> Result<(), String> {
+    for part in parts {
+        match part {
+            Part::Substrates(records) => receiver.substrates(records)?,
+            Part::Relationships(records) => receiver.relationships(records)?,
+            Part::Indexes(records) => {
+                for record in records {
+                    receiver.index(record)?;
+                }
+            }
+            Part::Answers(mut answers) => {
+                answers.retain(|answer| answer.expires_at > now);
+                receiver.kept_answers(answers)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! A database looked through without being changed: all that is wrong with it, in sentences.
+
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::folder::DATABASE_FILE;
+use crate::meta::Counts;
+use crate::scan::scan;
+use crate::store::{check_marks, connect};
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Problems listed at most; one broken page can break thousands of rows.
+const PROBLEMS_MAX: usize = 100;
+
+/// What a verification found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The database file.
+    pub path: PathBuf,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Records found.
+    pub counts: Counts,
+    /// Digest of the substrates, relationships and indexes found.
+    pub digest: Digest,
+    /// What is wrong, a sentence each, at most 100; empty where the database is sound.
+    pub problems: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Checks a database: SQLite's own check of every page, every row and JSON text readable, the ends of
+/// relationships there, numbers below the next ones, counts and digests as committed.
+///
+/// `path` is a data folder, in use or not, or a file such as a backup. Nothing is changed and no lock taken;
+/// a server that uses it may go on writing, this sees one state of it.
+///
+/// # Errors
+/// Damage is in the report. [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::NewerFormat`] and
+/// [`StoreError::Io`] are errors.
+pub fn verify(path: &Path) -> Result<Report, StoreError> {
+    let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
+    let Ok(data) = fs::metadata(&path) else { return Err(StoreError::Missing { path }) };
+    let started = Instant::now();
+    let mut report = Report {
+        path: path.clone(),
+        bytes: data.len(),
+        counts: Counts::default(),
+        digest: Digest::default(),
+        problems: Vec::new(),
+        seconds: 0.0,
+    };
+    match look_through(&path, &mut report) {
+        Ok(()) => {}
+        Err(StoreError::Damaged { check, .. }) => report.problems.push(check),
+        Err(other) => return Err(other),
+    }
+    report.problems.truncate(PROBLEMS_MAX);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
+    if report.bytes == 0 {
+        return Err(StoreError::Damaged { path: path.to_path_buf(), check: "the file is empty".to_owned() });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    check_marks(&connection, path)?;
+    report.problems.extend(pages(&connection, path)?);
+    let problems = &mut report.problems;
+    let mut complain = |sentence| {
+        if problems.len() < PROBLEMS_MAX {
+            problems.push(sentence);
+        }
+        Ok(())
+    };
+    let scanned = scan(&connection, path, &mut |_| Ok(()), &mut complain)?;
+    report.counts = scanned.counts;
+    report.digest = scanned.digest;
+    Ok(())
+}
+
+/// SQLite's check of pages, cells, free list, indexes and column constraints.
+fn pages(connection: &Connection, path: &Path) -> Result<Vec<String>, StoreError> {
+    let check = || -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect()
+    };
+    match check() {
+        Ok(found) => Ok(found.into_iter().filter(|line| line != "ok").collect()),
+        Err(error) => match StoreError::of_sqlite(&error, path, "checking the pages") {
+            StoreError::Damaged { check, .. } => Ok(vec![check]),
+            other => Err(other),
+        },
+    }
+}

@@ -1,0 +1,12 @@
+//! What the store promises, one file for each promise.
+
+mod answers;
+mod backup;
+mod damage;
+mod digest;
+mod failures;
+mod faults;
+mod lock;
+mod records;
+mod round_trip;
+mod views;
