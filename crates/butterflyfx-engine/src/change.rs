@@ -145,7 +145,7 @@ impl Engine {
                 (state.substrate(slot), state.substrates.ages.sequence(slot))
             };
             let version = old.version;
-            let Patched { kind, code, checked, metadata } = decide::patched(self, old, &patch)?;
+            let Patched { kind, code, checked, metadata } = decide::patched(self, old, &patch, None)?;
 
             let mut state = self.state.write();
             let Some(slot) = state.substrates.find(id) else {

@@ -208,8 +208,13 @@ pub(crate) struct Patched {
     pub(crate) metadata: Document,
 }
 
-/// What `patch` makes of `old`.
-pub(crate) fn patched(engine: &Engine, old: Substrate, patch: &SubstratePatch) -> Result<Patched> {
+/// What `patch` makes of `old`; `ready` is its text as it was read before for a type.
+pub(crate) fn patched(
+    engine: &Engine,
+    old: Substrate,
+    patch: &SubstratePatch,
+    ready: Option<&(ExpressionType, Checked)>,
+) -> Result<Patched> {
     if let Some(metadata) = &patch.metadata {
         require_object(metadata)?;
     }
@@ -219,7 +224,11 @@ pub(crate) fn patched(engine: &Engine, old: Substrate, patch: &SubstratePatch) -
     if changes_formula && SubstrateId::of_formula(old.expression_type, &old.expression_code) == old.id {
         return Err(EngineError::IdentityIsContent(old.id));
     }
-    let checked = if changes_formula { Some(engine.check(kind, code)?) } else { None };
+    let checked = match ready {
+        _ if !changes_formula => None,
+        Some((of_kind, checked)) if *of_kind == kind => Some(checked.clone()),
+        _ => Some(engine.check(kind, code)?),
+    };
     let code = code.to_owned();
     let metadata = match &patch.metadata {
         Some(changes) => merge(old.metadata, changes.clone()),

@@ -21,6 +21,7 @@ use crate::state::State;
 use crate::state::edges::{Edge, Kind};
 use crate::state::relationships::{Binding, NewEdge};
 use crate::state::substrates::NewRecord;
+use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::shape::Checked;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -107,16 +108,17 @@ impl Draft<'_> {
         &self.changes
     }
 
-    /// Creates many substrates in order, as far as it can be done in this draft; the results so far go
-    /// to `results`, and what is left stays in `new`.
+    /// Creates many substrates in order, as far as it can be done in this draft; what `keep` makes of each
+    /// goes to `results`, and what is left stays in `new`.
     ///
     /// # Errors
     /// `Later` where something is left.
-    pub fn create_substrates(
+    pub fn create_substrates<T>(
         &mut self,
         new: &mut std::iter::Peekable<std::vec::IntoIter<Result<PreparedSubstrate>>>,
         on_conflict: OnConflict,
-        results: &mut Vec<ItemResult<Substrate>>,
+        keep: impl Fn(&Substrate) -> T,
+        results: &mut Vec<ItemResult<T>>,
     ) -> std::result::Result<(), Later> {
         let engine = self.engine;
         let mut state = engine.state.read();
@@ -127,7 +129,7 @@ impl Draft<'_> {
                 return Err(Later);
             }
             let Some(one) = new.next() else { break };
-            results.push(one.and_then(|one| self.create(&state, one, on_conflict)));
+            results.push(one.and_then(|one| self.create(&state, one, on_conflict, &keep)));
             if results.len().is_multiple_of(STEP) {
                 self.pauses.push(self.changes.len());
                 RwLockReadGuard::bump(&mut state);
@@ -141,11 +143,12 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// `Later`; then `new` is as it was. Within: `EngineError::Batch`.
-    pub fn create_all_substrates(
+    pub fn create_all_substrates<T>(
         &mut self,
         new: &mut Vec<PreparedSubstrate>,
         on_conflict: OnConflict,
-    ) -> std::result::Result<Result<Vec<Created<Substrate>>>, Later> {
+        keep: impl Fn(&Substrate) -> T,
+    ) -> std::result::Result<Result<Vec<Created<T>>>, Later> {
         let is_touched = |one: &PreparedSubstrate| self.substrates.contains_key(&one.id.0);
         if new.iter().any(is_touched) {
             return Err(Later);
@@ -155,7 +158,7 @@ impl Draft<'_> {
         let mark = self.changes.len();
         let mut created = Vec::with_capacity(new.len());
         for (at, one) in std::mem::take(new).into_iter().enumerate() {
-            match self.create(&state, one, on_conflict) {
+            match self.create(&state, one, on_conflict, &keep) {
                 Ok(one) => created.push(one),
                 Err(error) => {
                     self.take_back(mark);
@@ -183,7 +186,7 @@ impl Draft<'_> {
         }
         let engine = self.engine;
         let state = engine.state.read();
-        let created = self.create(&state, one, on_conflict);
+        let created = self.create(&state, one, on_conflict, Substrate::clone);
         self.pauses.push(self.changes.len());
         Ok(Some(created))
     }
@@ -206,7 +209,7 @@ impl Draft<'_> {
         let state = engine.state.read();
         let put = match decide::put(&state, &one, precondition) {
             Err(error) => Err(error),
-            Ok(None) => self.create(&state, one, OnConflict::Refuse),
+            Ok(None) => self.create(&state, one, OnConflict::Refuse, Substrate::clone),
             Ok(Some(slot)) => {
                 let before = substrate_record(&state, slot);
                 let PreparedSubstrate { kind, code, checked, metadata, .. } = one;
@@ -218,7 +221,8 @@ impl Draft<'_> {
         Ok(Some(put))
     }
 
-    /// Changes parts of a substrate.
+    /// Changes parts of a substrate. `checked` is the new text as it was read before for a type, so that a
+    /// long text need not be read here.
     ///
     /// # Errors
     /// `Later`.
@@ -226,6 +230,7 @@ impl Draft<'_> {
         &mut self,
         id: SubstrateId,
         patch: &SubstratePatch,
+        checked: Option<&(ExpressionType, Checked)>,
         precondition: &Precondition,
     ) -> std::result::Result<Result<Substrate>, Later> {
         if self.substrates.contains_key(&id.0) {
@@ -240,7 +245,7 @@ impl Draft<'_> {
                 Err(error) => return Ok(Err(error)),
             }
         };
-        let mut patched = match decide::patched(self.engine, before.substrate.clone(), patch) {
+        let mut patched = match decide::patched(self.engine, before.substrate.clone(), patch, checked) {
             Ok(patched) => patched,
             Err(error) => return Ok(Err(error)),
         };
@@ -330,7 +335,7 @@ impl Draft<'_> {
         let engine = self.engine;
         let state = engine.state.read();
         let ends = [one.new.source, one.new.target].map(|end| state.substrates.find(end));
-        let created = self.relate(&state, one, ends, on_conflict);
+        let created = self.relate(&state, one, ends, on_conflict, |one| one);
         self.pauses.push(self.changes.len());
         Ok(Some(created))
     }
@@ -339,11 +344,12 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// `Later` where something is left.
-    pub fn create_relationships(
+    pub fn create_relationships<T>(
         &mut self,
         new: &mut std::iter::Peekable<std::vec::IntoIter<Result<PreparedRelationship>>>,
         on_conflict: OnConflict,
-        results: &mut Vec<ItemResult<Relationship>>,
+        keep: impl Fn(Relationship) -> T,
+        results: &mut Vec<ItemResult<T>>,
     ) -> std::result::Result<(), Later> {
         let engine = self.engine;
         let mut state = engine.state.read();
@@ -365,7 +371,7 @@ impl Draft<'_> {
             for one in step.drain(..) {
                 results.push(one.and_then(|one| {
                     let ends = [ends.next().flatten(), ends.next().flatten()];
-                    self.relate(&state, one, ends, on_conflict)
+                    self.relate(&state, one, ends, on_conflict, &keep)
                 }));
             }
             self.pauses.push(self.changes.len());
@@ -383,11 +389,12 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// `Later`; then `new` is as it was. Within: `EngineError::Batch`.
-    pub fn create_all_relationships(
+    pub fn create_all_relationships<T>(
         &mut self,
         new: &mut Vec<PreparedRelationship>,
         on_conflict: OnConflict,
-    ) -> std::result::Result<Result<Vec<Created<Relationship>>>, Later> {
+        keep: impl Fn(Relationship) -> T,
+    ) -> std::result::Result<Result<Vec<Created<T>>>, Later> {
         let is_touched = |one: &PreparedRelationship| self.relationships.contains_key(&one.id.0);
         if new.iter().any(|one| self.must_wait(one) || is_touched(one)) {
             return Err(Later);
@@ -398,7 +405,7 @@ impl Draft<'_> {
         let mut created = Vec::with_capacity(new.len());
         for (at, one) in std::mem::take(new).into_iter().enumerate() {
             let ends = [one.new.source, one.new.target].map(|end| state.substrates.find(end));
-            match self.relate(&state, one, ends, on_conflict) {
+            match self.relate(&state, one, ends, on_conflict, &keep) {
                 Ok(one) => created.push(one),
                 Err(error) => {
                     self.take_back(mark);
@@ -527,12 +534,13 @@ impl Draft<'_> {
         self.relationships.retain(|_, made| made.is_none_or(|at| at < mark));
     }
 
-    fn create(
+    fn create<T>(
         &mut self,
         state: &State,
         new: PreparedSubstrate,
         on_conflict: OnConflict,
-    ) -> Result<Created<Substrate>> {
+        keep: impl Fn(&Substrate) -> T,
+    ) -> Result<Created<T>> {
         let made = match self.substrates.get(&new.id.0) {
             Some(Touched::Made(at)) => self.changes.get(*at),
             _ => None,
@@ -541,19 +549,19 @@ impl Draft<'_> {
             let is_same = (there.expression_type, &there.expression_code) == (new.kind, &new.code);
             let found = if is_same { Found::Same } else { Found::Other };
             decide::may_create(&found, new.id, on_conflict)?;
-            return Ok(Created { item: there.clone(), is_new: false });
+            return Ok(Created { item: keep(there), is_new: false });
         }
         let (found, slot) = decide::find_substrate(state, &new);
         let is_new = decide::may_create(&found, new.id, on_conflict)?;
         if let (false, Some(slot)) = (is_new, slot) {
-            return Ok(Created { item: state.substrate(slot), is_new });
+            return Ok(Created { item: keep(&state.substrate(slot)), is_new });
         }
         state.substrates.check_room(self.substrates_made + 1)?;
         let sequence = state.substrates.ages.next_sequence() + self.substrates_made as u64;
         self.substrates_made += 1;
         self.substrates.insert(new.id.0, Touched::Made(self.changes.len()));
         let (substrate, checked) = new.created(self.now);
-        let item = substrate.clone();
+        let item = keep(&substrate);
         self.push(Change::SubstrateCreated(SubstrateRecord { sequence, substrate }), Step::Create(checked));
         Ok(Created { item, is_new })
     }
@@ -593,13 +601,14 @@ impl Draft<'_> {
             || matches!(self.relationships.get(&new.id.0), Some(None))
     }
 
-    fn relate(
+    fn relate<T>(
         &mut self,
         state: &State,
         new: PreparedRelationship,
         slots: [Option<u32>; 2],
         on_conflict: OnConflict,
-    ) -> Result<Created<Relationship>> {
+        keep: impl Fn(Relationship) -> T,
+    ) -> Result<Created<T>> {
         let of = |end: SubstrateId, slot: Option<u32>| match (slot, self.substrates.get(&end.0)) {
             (Some(slot), _) => Ok(state.substrates.ages.sequence(slot)),
             (None, Some(Touched::Made(at))) => match self.changes.get(*at) {
@@ -625,12 +634,12 @@ impl Draft<'_> {
                 lineage: made.lineage.clone(),
                 created_at: made.created_at,
             };
-            return Ok(Created { item, is_new: false });
+            return Ok(Created { item: keep(item), is_new: false });
         }
         let (found, slot) = decide::find_relationship(state, &new);
         let is_new = decide::may_relate(&found, new.id, on_conflict)?;
         if let (false, Some(slot)) = (is_new, slot) {
-            return Ok(Created { item: state.relationship(slot), is_new });
+            return Ok(Created { item: keep(state.relationship(slot)), is_new });
         }
         state.relationships.check_room(self.relationships_made + 1)?;
         let sequence = state.relationships.ages.next_sequence() + self.relationships_made as u64;
@@ -652,7 +661,7 @@ impl Draft<'_> {
             created_at: self.now,
         };
         self.push(Change::RelationshipCreated(record), Step::Relate(id, binding));
-        Ok(Created { item, is_new })
+        Ok(Created { item: keep(item), is_new })
     }
 }
 

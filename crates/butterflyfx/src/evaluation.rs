@@ -290,7 +290,8 @@ mod tests {
     use std::sync::mpsc;
 
     fn app(threads: u64, queue: usize) -> Arc<App> {
-        App::new(Config { evaluation_threads: threads, evaluation_queue: queue, ..Config::default() })
+        let config = Config { evaluation_threads: threads, evaluation_queue: queue, ..Config::default() };
+        App::new(config).expect("threads")
     }
 
     fn block_on<T>(work: impl Future<Output = T>) -> T {

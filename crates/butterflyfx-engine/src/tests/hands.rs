@@ -165,12 +165,15 @@ impl Hands {
         let prepared = new.into_iter().map(|one| self.engine.prepare_substrate(one));
         if atomic {
             let mut new = prepared.collect::<Result<Vec<_>>>().expect("all are formulas");
-            let all = self.write(now, |draft| draft.create_all_substrates(&mut new, on_conflict))?;
+            let all = self
+                .write(now, |draft| draft.create_all_substrates(&mut new, on_conflict, Substrate::clone))?;
             return Ok(all.into_iter().map(Ok).collect());
         }
         let mut new = prepared.collect::<Vec<_>>().into_iter().peekable();
         let mut results = Vec::new();
-        self.write(now, |draft| draft.create_substrates(&mut new, on_conflict, &mut results));
+        self.write(now, |draft| {
+            draft.create_substrates(&mut new, on_conflict, Substrate::clone, &mut results)
+        });
         Ok(results)
     }
 
@@ -199,7 +202,7 @@ impl Hands {
         if self.written.is_none() {
             return self.engine.patch_substrate(now, id, patch, precondition);
         }
-        self.write(now, |draft| draft.patch_substrate(id, &patch, precondition))
+        self.write(now, |draft| draft.patch_substrate(id, &patch, None, precondition))
     }
 
     pub(super) fn delete_substrate(
@@ -242,12 +245,13 @@ impl Hands {
         let prepared = new.into_iter().map(|one| self.engine.prepare_relationship(one));
         if atomic {
             let mut new = prepared.collect::<Result<Vec<_>>>().expect("all are readable");
-            let all = self.write(now, |draft| draft.create_all_relationships(&mut new, on_conflict))?;
+            let all =
+                self.write(now, |draft| draft.create_all_relationships(&mut new, on_conflict, |one| one))?;
             return Ok(all.into_iter().map(Ok).collect());
         }
         let mut new = prepared.collect::<Vec<_>>().into_iter().peekable();
         let mut results = Vec::new();
-        self.write(now, |draft| draft.create_relationships(&mut new, on_conflict, &mut results));
+        self.write(now, |draft| draft.create_relationships(&mut new, on_conflict, |one| one, &mut results));
         Ok(results)
     }
 
