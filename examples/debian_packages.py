@@ -479,7 +479,7 @@ class OwnServer:
             self.port = free.getsockname()[1]
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [binary, "serve", "--port", str(self.port)], stdout=self.log, stderr=self.log
+            [binary, "serve", "--in-memory", "--port", str(self.port)], stdout=self.log, stderr=self.log
         )
 
     def wait_until_ready(self) -> str:

@@ -52,8 +52,11 @@ impl Server {
             }
             None => Command::new(program),
         };
-        let mut child =
-            command.args(["serve", "--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        command.args(["serve", "--port", "0"]);
+        if std::env::var_os("BUTTERFLYFX_DATA_DIR").is_none() {
+            command.arg("--in-memory");
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().ok_or("no output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;

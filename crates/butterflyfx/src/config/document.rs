@@ -51,7 +51,8 @@ cors-origins = [\"https://app.example.com\"]
 Bytes are written `1000`, `64KiB` or `8MiB`; durations `500ms`, `10s`, `2m` or `24h`, and a bare
 number is seconds. An environment variable that is set but empty counts as not set.
 
-The state is kept in memory only: it is gone when the program ends.
+The state is kept in the folder that `--data-dir` names ([storage](storage.md)); with `--in-memory` it is gone when
+the program ends.
 
 ## Exit codes
 
@@ -62,4 +63,6 @@ The state is kept in memory only: it is gone when the program ends.
 | 2 | the command line or a setting is wrong, or a public address was asked for without `--insecure-no-auth` |
 | 4 | the address cannot be listened on: the port is taken, or not ours to take |
 | 5 | a second signal cut the shutdown short |
+| 6 | another process has the data folder |
+| 7 | the database is damaged, of a later release, or cannot be read or written; for `verify`: it found something wrong |
 ";

@@ -195,7 +195,8 @@ mod tests {
         check(&[], &[("WORKERS", "-1")], "the environment variable WORKERS is \"-1\"");
         check(&[], &[("LOG_LEVEL", "loud")], "must be error, warn, info, debug or trace");
         check(&[("head-max", "1KiB")], &[], "from 8KiB to 1MiB");
-        check(&[], &[("BUTTERFLYFX_IN_MEMORY", "false")], "in-memory must be true: this version keeps");
+        check(&[], &[("BUTTERFLYFX_IN_MEMORY", "perhaps")], "BUTTERFLYFX_IN_MEMORY");
+        check(&[("durability", "sometimes")], &[], "must be always, interval or never");
         check(&[("host", "0.0.0.0")], &[], "--insecure-no-auth");
         check(&[("host", "::")], &[], "--insecure-no-auth");
         check(&[("host", "example.com")], &[], "--insecure-no-auth");
