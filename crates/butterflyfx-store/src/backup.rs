@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::meta::Counts;
 use crate::store::{check_marks, connect};
-use crate::verify::{Report, verify};
+use crate::verify::{Report, log_damage, verify};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
@@ -60,6 +60,9 @@ pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
     let from = if from.is_dir() { from.join(DATABASE_FILE) } else { from.to_path_buf() };
     if !from.exists() {
         return Err(StoreError::Missing { path: from });
+    }
+    if let Some(check) = log_damage(&from)? {
+        return Err(StoreError::Damaged { path: from, check });
     }
     let report = put_copy(&from, to)?;
     Ok(Backup::of(report, to, started))

@@ -226,6 +226,9 @@ fn a_flipped_byte_in_the_log() {
             }
             Err(error) => {
                 assert!(matches!(error, StoreError::Damaged { .. }), "byte {place}: {error}");
+                if refused % 40 == 0 {
+                    check_log_at_rest(copy.path());
+                }
                 assert!(error.to_string().contains("-wal is not readable") || place < 32, "{error}");
                 refused += 1;
             }
@@ -242,4 +245,14 @@ fn read_back_without_checkpoint(folder: &Path) -> Model {
         fs::copy(folder.join(&name), copy.path().join(&name)).unwrap();
     }
     reopen(copy.path()).unwrap().0
+}
+
+/// Verification and backup see a damaged log, too, once it is at rest.
+fn check_log_at_rest(folder: &Path) {
+    let log = fs::File::options().write(true).open(folder.join(format!("{DATABASE_FILE}-wal"))).unwrap();
+    log.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    let report = verify(folder).unwrap();
+    assert!(report.problems.iter().any(|problem| problem.contains("not readable")), "{:?}", report.problems);
+    let outcome = butterflyfx_store::backup(folder, &folder.join("backup"));
+    assert!(matches!(outcome, Err(StoreError::Damaged { .. })), "{outcome:?}");
 }

@@ -210,3 +210,12 @@ fn a_receiver_that_refuses_is_quoted() {
     }
     assert_eq!(read_back(&mut store).unwrap().0.substrates.len(), 20_000);
 }
+
+/// The server's writer is a thread of its own.
+#[test]
+fn a_store_can_move_to_another_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Store>();
+    moves::<butterflyfx_store::Checkpointer>();
+    moves::<StoreError>();
+}
