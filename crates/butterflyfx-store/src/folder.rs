@@ -38,9 +38,12 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Makes the folder, and its parents, where it is not there.
+/// Makes the folder, and its parents, where it is not there, durably.
 pub(crate) fn make(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|error| StoreError::of_io(&error, folder, "making the data folder"))
+    let missing: Vec<&Path> = folder.ancestors().take_while(|one| !one.exists()).collect();
+    fs::create_dir_all(folder)
+        .map_err(|error| StoreError::of_io(&error, folder, "making the data folder"))?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
 }
 
 /// Makes names in a folder durable: a new file is not safe before its folder is synced too.
