@@ -12,10 +12,6 @@ use butterflyfx_store::{Durability, KeptAnswer, Options, Receive, Store, StoreEr
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// As in the server: records are made on one thread and freed on another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SUBSTRATES: u64 = 1_000_000;
 const RELATIONSHIPS: u64 = 5_000_000;
 const BATCH: u64 = 10_000;
