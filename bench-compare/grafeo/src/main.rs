@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// One of the allocators that Grafeo's documentation offers, and the same as ButterflyFx has.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(std::env::args().nth(1).ok_or("compare-grafeo DIRECTORY")?);

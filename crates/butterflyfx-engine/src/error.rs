@@ -41,6 +41,8 @@ pub enum EngineError {
     InvalidConstraints(String),
     /// An atomic batch failed: index of the first bad item, its error.
     Batch(usize, Box<EngineError>),
+    /// Records from which no state can be built: sentence.
+    Records(String),
     /// A capacity of the engine (2^32 - 1 slots, an index count) is used up: sentence.
     Full(String),
 }

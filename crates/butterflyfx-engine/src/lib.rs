@@ -5,6 +5,8 @@
 
 mod change;
 mod cursor;
+pub mod decide;
+pub mod draft;
 pub mod engine;
 pub mod error;
 mod evaluate;
@@ -17,6 +19,7 @@ mod path;
 mod read;
 pub mod record;
 mod relationship_type;
+mod restore;
 mod search;
 mod slot_set;
 mod state;

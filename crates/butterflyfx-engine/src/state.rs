@@ -29,13 +29,13 @@ use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::{Direction, NewRelationship, Relationship, Substrate, Timestamp};
 use adjacency::{Adjacency, Chunk, List};
 use butterflyfx_formula::document::Document;
-use edges::{Edge, Kind};
+use edges::Edge;
 use index::Index;
 use key::Key;
 use relationships::{Binding, NewEdge, Relationships};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
-use substrates::{Prepared, Substrates};
+use substrates::{NewRecord, Substrates};
 use tidy::Tidying;
 use vocabulary::Vocabulary;
 
@@ -113,6 +113,22 @@ impl State {
         self.adjacency.chunk(List::of(slot, incoming), first)
     }
 
+    /// The newest relationships in one of a substrate's lists, newest first, at most `most`.
+    pub(crate) fn newest_relationships(&self, slot: u32, incoming: bool, most: usize) -> Vec<u32> {
+        self.adjacency.newest(List::of(slot, incoming), most)
+    }
+
+    /// Whether a relationship at a substrate stands in its outgoing list.
+    pub(crate) fn is_listed_outgoing(&self, slot: u32, relationship: u32) -> bool {
+        let edge = self.relationships.edge(relationship);
+        edge.source == slot || edge.kind.is_bidirectional()
+    }
+
+    /// Constraints and lineage.
+    pub(crate) fn relationship_documents(&self, slot: u32) -> (Document, Document) {
+        self.relationships.documents(slot, &self.vocabulary)
+    }
+
     /// How many relationships run out of or into a substrate.
     #[inline]
     pub(crate) fn degree(&self, slot: u32, incoming: bool) -> u32 {
@@ -139,14 +155,14 @@ impl State {
     }
 
     /// Stores a substrate whose identity is free; there is room.
-    pub(crate) fn push_substrate(&mut self, now: Timestamp, new: &Prepared) -> u32 {
+    pub(crate) fn push_substrate(&mut self, now: Timestamp, new: NewRecord<'_>) -> u32 {
         let slot = self.substrates.push(now, new, &mut self.vocabulary);
         self.index(slot);
         slot
     }
 
     /// Replaces formula and metadata of a substrate.
-    pub(crate) fn replace_substrate(&mut self, slot: u32, now: Timestamp, new: &Prepared) {
+    pub(crate) fn replace_substrate(&mut self, slot: u32, now: Timestamp, new: NewRecord<'_>) {
         self.unindex(slot);
         self.substrates.replace(slot, now, new, &mut self.vocabulary);
         self.index(slot);
@@ -195,21 +211,11 @@ impl State {
     }
 
     /// Stores a relationship that is not there; there is room.
-    pub(crate) fn push_relationship(
-        &mut self,
-        now: Timestamp,
-        id: RelationshipId,
-        new: &NewRelationship,
-        binding: Option<Binding>,
-        ends: (u32, u32),
-    ) -> u32 {
-        let (source, target) = ends;
-        if binding.is_some() {
-            self.substrates.set_bound(source, true);
+    pub(crate) fn push_relationship(&mut self, new: NewEdge<'_>) -> u32 {
+        let edge = new.edge;
+        if new.binding.is_some() {
+            self.substrates.set_bound(edge.source, true);
         }
-        let edge = Edge { kind: Kind::new(new.rel_type, new.bidirectional), source, target };
-        let (constraints, lineage) = (&new.constraints, &new.lineage);
-        let new = NewEdge { edge, id, created_at: now, constraints, lineage, binding };
         let slot = self.relationships.push(new, &mut self.vocabulary, |slot| self.substrates.id(slot));
         for list in listed_at(edge) {
             self.adjacency.push(list, slot);
@@ -228,6 +234,17 @@ impl State {
         if edge.kind.is_binding() && self.relationships.bindings_of(edge.source).is_empty() {
             self.substrates.set_bound(edge.source, false);
         }
+    }
+
+    /// Loads all that creating these relationships will read.
+    pub(crate) fn touch_new(&self, new: &[(Edge, RelationshipId)]) {
+        self.relationships.touch(new.iter().map(|(_, id)| *id));
+        self.adjacency.touch(new.iter().flat_map(|(edge, _)| listed_at(*edge)));
+    }
+
+    /// Adds an empty index, to be filled.
+    pub(crate) fn declare_index(&mut self, metadata_key: &str, now: Timestamp) {
+        self.indexes.insert(metadata_key.to_owned(), Index::new(now));
     }
 
     /// Puts more substrates into an index that is being filled; `true` when it is complete.

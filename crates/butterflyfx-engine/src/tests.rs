@@ -1,6 +1,7 @@
 //! The engine through its public face: against a plain model, and table by table.
 
 mod evaluation;
+mod hands;
 mod model;
 mod random;
 mod rules;

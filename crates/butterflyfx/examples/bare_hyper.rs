@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 /// The allocator of the program, so that the two differ in nothing but the work.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const ANSWER: &[u8] = br#"{"substrate_id":"0x274D3DCBDBF9E7DF","result":42,"invocation_time_ms":0.001234,"cost":{"steps":4,"bytes":0},"cached":false}"#;
 

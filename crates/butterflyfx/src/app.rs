@@ -1,11 +1,15 @@
-//! What the running program shares: the engine, the settings, the counters, the worker threads.
+//! What the running program shares: the engine, the way to change it, the settings, the counters, the
+//! worker threads.
 
 use crate::clock;
 use crate::config::Config;
 use crate::evaluation::Workers;
 use crate::metrics::Metrics;
 use butterflyfx_engine::Engine;
+use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::model::Timestamp;
+use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
+use butterflyfx_store::{Commit, CommitQueue, KeptAnswer, Receive, Recovered, Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -16,12 +20,14 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The state of one running program. Shared as `Arc<App>`.
 #[derive(Debug)]
 pub struct App {
-    /// Substrates, relationships, evaluation.
-    pub engine: Engine,
+    /// Substrates, relationships, evaluation. To be read; what changes it goes through `queue`.
+    pub engine: Arc<Engine>,
+    /// The one writer. See [`crate::writing`].
+    pub queue: CommitQueue,
     /// The settings in force.
     pub config: Config,
     /// Counters.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// When the program started, for uptime.
     pub started: Instant,
     /// When the program started, by the clock.
@@ -46,18 +52,47 @@ pub enum Readiness {
 }
 
 impl App {
-    /// An empty engine under these settings. Not ready until the server listens.
-    pub fn new(config: Config) -> Arc<App> {
-        Arc::new(App {
-            engine: Engine::new(config.limits.clone()),
-            metrics: Metrics::new(),
+    /// An empty engine under these settings that keeps nothing when it ends, whatever they say of storage.
+    /// Not ready until the server listens.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn new(config: Config) -> Result<Arc<App>, StoreError> {
+        let engine = Arc::new(Engine::new(config.limits.clone()));
+        App::start(config, engine, None)
+    }
+
+    /// An engine with what the data folder holds, and a store that writes down what changes.
+    ///
+    /// # Errors
+    /// The folder is in use, damaged, of a later format, or cannot be read or written.
+    pub fn open(config: Config) -> Result<(Arc<App>, Recovered), StoreError> {
+        let mut store = Store::open(&config.data_dir, &config.store_options())?;
+        let engine = Arc::new(Engine::new(config.limits.clone()));
+        let mut receiver = Receiver { engine: &engine };
+        let recovered = store.recover(&mut receiver)?;
+        engine.restore_sequences(recovered.next.substrate, recovered.next.relationship);
+        Ok((App::start(config, engine, Some(store))?, recovered))
+    }
+
+    fn start(config: Config, engine: Arc<Engine>, store: Option<Store>) -> Result<Arc<App>, StoreError> {
+        let metrics = Arc::new(Metrics::new());
+        let observer = {
+            let metrics = Arc::clone(&metrics);
+            Box::new(move |commit: &Commit| metrics.committed(commit))
+        };
+        let queue = CommitQueue::start(Arc::clone(&engine), store, observer)?;
+        Ok(Arc::new(App {
+            engine,
+            queue,
+            metrics,
             started: Instant::now(),
             started_at: clock::now(),
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             config,
-        })
+        }))
     }
 
     /// Whether the program takes work: what `/readyz` answers.
@@ -72,5 +107,36 @@ impl App {
     /// Says whether the program takes work. `Stopping` is final.
     pub fn set_readiness(&self, readiness: Readiness) {
         self.readiness.fetch_max(readiness as u8, Ordering::Relaxed);
+    }
+}
+
+/// Puts what is read back into an engine.
+struct Receiver<'a> {
+    engine: &'a Engine,
+}
+
+impl Receive for Receiver<'_> {
+    fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
+        self.engine.restore_substrates(&records).map_err(sentence)
+    }
+
+    fn relationships(&mut self, records: Vec<RelationshipRecord>) -> Result<(), String> {
+        self.engine.restore_relationships(&records).map_err(sentence)
+    }
+
+    fn index(&mut self, record: IndexRecord) -> Result<(), String> {
+        self.engine.restore_index(&record);
+        Ok(())
+    }
+
+    fn kept_answers(&mut self, _: Vec<KeptAnswer>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn sentence(error: EngineError) -> String {
+    match error {
+        EngineError::Records(sentence) | EngineError::Full(sentence) => sentence,
+        other => format!("{other:?}"),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod is_ready;
 pub mod serve;
+mod store;
 
 use crate::app::VERSION;
 use crate::config::{ConfigError, SETTINGS, Sources};
@@ -26,6 +27,10 @@ pub enum Exit {
     Address = 4,
     /// A second signal cut the shutdown short.
     Interrupted = 5,
+    /// Another process has the data folder.
+    InUse = 6,
+    /// The database is damaged, of a later release, or cannot be read or written.
+    Store = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -54,6 +59,7 @@ pub fn command() -> Command {
         .subcommand(is_ready)
         .subcommand(openapi)
         .subcommand(crate::bench::command())
+        .subcommands(store::commands())
         .subcommand(completions)
 }
 
@@ -118,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(("is-ready", matches)) => is_ready::run(&sources(matches)),
         Some(("openapi", _)) => print(&openapi_json()),
         Some(("bench", matches)) => crate::bench::run(matches),
+        Some((name @ ("backup" | "restore" | "verify"), matches)) => store::run(name, matches),
         Some(("completions", matches)) => completions(matches),
         Some((other, _)) => {
             complain(&format!("there is no command {other:?}"));

@@ -9,6 +9,8 @@ pub mod sources;
 pub mod values;
 
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_store::{Durability, Options};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use settings::{SETTINGS, Setting};
@@ -23,6 +25,10 @@ pub struct Config {
     pub workers: u64,
     pub insecure_no_auth: bool,
     pub in_memory: bool,
+    pub data_dir: PathBuf,
+    pub durability: DurabilityLevel,
+    pub durability_interval: Duration,
+    pub store_cache: u64,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub http: HttpSettings,
@@ -57,6 +63,17 @@ pub struct HttpSettings {
     pub cors_origins: Vec<String>,
 }
 
+/// What an acknowledged change survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurabilityLevel {
+    /// Power loss.
+    Always,
+    /// The death of the process; power loss but for the last interval.
+    Interval,
+    /// The death of the process, mostly.
+    Never,
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -87,7 +104,11 @@ impl Default for Config {
             port: 8000,
             workers: 0,
             insecure_no_auth: false,
-            in_memory: true,
+            in_memory: false,
+            data_dir: PathBuf::from("butterflyfx-data"),
+            durability: DurabilityLevel::Always,
+            durability_interval: Duration::from_secs(1),
+            store_cache: 32 * MIB,
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             http: HttpSettings {
@@ -122,6 +143,16 @@ impl Config {
     /// Network threads: as set, or one for each processor.
     pub fn network_threads(&self) -> usize {
         or_one_a_processor(self.workers)
+    }
+
+    /// How the store is opened.
+    pub fn store_options(&self) -> Options {
+        let durability = match self.durability {
+            DurabilityLevel::Always => Durability::Always,
+            DurabilityLevel::Interval => Durability::Interval(self.durability_interval),
+            DurabilityLevel::Never => Durability::Never,
+        };
+        Options { durability, cache_bytes: self.store_cache }
     }
 
     /// Threads for long work: as set, or one for each processor.

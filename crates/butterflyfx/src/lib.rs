@@ -15,3 +15,4 @@ pub mod log;
 pub mod metrics;
 pub mod server;
 mod tidying;
+pub mod writing;

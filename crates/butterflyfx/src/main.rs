@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-/// Given back to the system sooner, and faster, than by the system's own allocator.
+/// Keeps little beside what is in use, and gives back the rest while the server is idle; see
+/// `docs/decisions/0010-jemalloc.md`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     butterflyfx::cli::run(std::env::args_os()).into()

@@ -7,6 +7,7 @@ mod render;
 pub(crate) mod routes;
 
 use crate::app::App;
+use butterflyfx_store::Commit;
 use routes::{ROUTES, Route};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -54,6 +55,17 @@ pub struct Metrics {
     accept_errors: AtomicU64,
     overloads: AtomicU64,
     panics: AtomicU64,
+    store: StorePart,
+}
+
+/// What the writer counts.
+#[derive(Debug, Default)]
+pub(crate) struct StorePart {
+    pub(crate) commits: AtomicU64,
+    pub(crate) commands: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    pub(crate) durations: [AtomicU64; DURATION_BOUNDS_NS.len() + 1],
+    pub(crate) duration_sum_ns: AtomicU64,
 }
 
 /// What one thread counts.
@@ -149,6 +161,7 @@ impl Metrics {
             accept_errors: AtomicU64::new(0),
             overloads: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            store: StorePart::default(),
         }
     }
 
@@ -193,6 +206,17 @@ impl Metrics {
     /// A handler or an evaluation panicked.
     pub fn panicked(&self) {
         count(&self.panics, 1);
+    }
+
+    /// Counts a commit.
+    pub(crate) fn committed(&self, commit: &Commit) {
+        count(&self.store.commits, 1);
+        count(&self.store.commands, commit.commands);
+        count(&self.store.changes, commit.changes);
+        let ns = u64::try_from(commit.took.as_nanos()).unwrap_or(u64::MAX);
+        let class = DURATION_BOUNDS_NS.partition_point(|bound| *bound < ns);
+        count(&self.store.durations[class], 1);
+        count(&self.store.duration_sum_ns, ns);
     }
 
     /// Panics so far.

@@ -21,6 +21,7 @@ pub(crate) fn start(app: &Arc<App>) {
 }
 
 fn work(app: &Weak<App>) {
+    crate::evaluation::yield_to_short_work();
     let mut has_more = false;
     loop {
         std::thread::sleep(if has_more { REST } else { LOOK_INTERVAL });

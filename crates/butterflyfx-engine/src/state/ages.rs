@@ -71,6 +71,34 @@ impl Ages {
         if slot < kept { self.kept.get(slot) as u64 } else { self.base + u64::from(slot - kept) }
     }
 
+    /// The number that the next slot will have.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.old_sequence(self.slots())
+    }
+
+    /// The slot of something alive.
+    #[inline]
+    pub(crate) fn slot_of(&self, sequence: u64) -> u32 {
+        match sequence.checked_sub(1) {
+            Some(before) => self.first_after(before),
+            // Only the first slot can have it.
+            None => 0,
+        }
+    }
+
+    /// The next slot will have this number, where it is not less than [`Ages::next_sequence`]. Slots
+    /// are not being renumbered.
+    pub(crate) fn go_on_from(&mut self, sequence: u64) {
+        if sequence <= self.next_sequence() {
+            return;
+        }
+        let first = self.kept.len() as u32;
+        for slot in first..self.slots() {
+            self.kept.push((self.base + u64::from(slot - first)) as i64);
+        }
+        self.base = sequence;
+    }
+
     /// The first slot, there or yet to come, whose number is greater.
     pub(crate) fn first_after(&self, sequence: u64) -> u32 {
         let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
@@ -199,6 +227,19 @@ mod tests {
                 }
             }
             prop_assert_eq!(ages.first_after(u64::MAX), u32::MAX);
+            let mut restored = Ages::default();
+            let alive: Vec<(u64, i64)> = slots.into_iter().flatten().collect();
+            for &(number, time) in &alive {
+                restored.go_on_from(number);
+                restored.push(time);
+            }
+            restored.go_on_from(next as u64);
+            prop_assert_eq!(restored.next_sequence(), ages.next_sequence());
+            for (slot, &(number, time)) in alive.iter().enumerate() {
+                let slot = slot as u32;
+                prop_assert_eq!((restored.sequence(slot), restored.created_at(slot)), (number, time));
+                prop_assert_eq!(restored.slot_of(number), slot);
+            }
         }
     }
 }

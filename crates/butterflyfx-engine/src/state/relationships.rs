@@ -153,8 +153,9 @@ impl Relationships {
         self.documents.get(&slot).map_or(0, |&blob| self.arena.get(blob).len())
     }
 
+    /// Constraints and lineage.
     #[cold]
-    fn documents(&self, slot: u32, vocabulary: &Vocabulary) -> (Document, Document) {
+    pub(crate) fn documents(&self, slot: u32, vocabulary: &Vocabulary) -> (Document, Document) {
         let Some(&blob) = self.documents.get(&slot) else {
             return (Document::Map(Vec::new()), Document::Null);
         };

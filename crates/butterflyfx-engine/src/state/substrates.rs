@@ -70,13 +70,13 @@ struct Values {
 }
 
 /// A substrate to store, checked.
-#[derive(Debug)]
-pub(crate) struct Prepared {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRecord<'a> {
     pub(crate) id: SubstrateId,
     pub(crate) kind: ExpressionType,
-    pub(crate) code: String,
-    pub(crate) checked: Checked,
-    pub(crate) metadata: Document,
+    pub(crate) code: &'a str,
+    pub(crate) checked: &'a Checked,
+    pub(crate) metadata: &'a Document,
 }
 
 /// A record, read.
@@ -310,12 +310,12 @@ impl Substrates {
     }
 
     /// Stores a new substrate in the next slot. Its identity is not in use and there is room.
-    pub(crate) fn push(&mut self, now: Timestamp, new: &Prepared, vocabulary: &mut Vocabulary) -> u32 {
+    pub(crate) fn push(&mut self, now: Timestamp, new: NewRecord<'_>, vocabulary: &mut Vocabulary) -> u32 {
         let slot = self.slots();
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
         self.adopt(slot, new, &mut record);
-        metadata::encode(&new.metadata, vocabulary, &mut record);
+        metadata::encode(new.metadata, vocabulary, &mut record);
         let blob = self.arena.put(slot, &[&record]);
         self.keep_buffer(record);
         self.ids.push(new.id.0);
@@ -329,12 +329,30 @@ impl Substrates {
         slot
     }
 
+    /// Gives a substrate that has just been pushed the version and the time that it had.
+    pub(crate) fn restore_change(&mut self, slot: u32, version: u32, updated_at: Timestamp) {
+        let mut record = std::mem::take(&mut self.buffer);
+        record.clear();
+        put_length(u64::from(version), &mut record);
+        put_int(updated_at.0.wrapping_sub(self.created_at(slot)), &mut record);
+        let pushed = self.record(slot);
+        record.extend_from_slice(pushed.formula);
+        record.extend_from_slice(pushed.metadata);
+        self.end_change(slot, self.kind(slot), record);
+    }
+
     /// Replaces formula and metadata.
-    pub(crate) fn replace(&mut self, slot: u32, now: Timestamp, new: &Prepared, vocabulary: &mut Vocabulary) {
+    pub(crate) fn replace(
+        &mut self,
+        slot: u32,
+        now: Timestamp,
+        new: NewRecord<'_>,
+        vocabulary: &mut Vocabulary,
+    ) {
         let mut record = self.begin_change(slot, now);
         self.disown(slot);
         self.adopt(slot, new, &mut record);
-        metadata::encode(&new.metadata, vocabulary, &mut record);
+        metadata::encode(new.metadata, vocabulary, &mut record);
         self.end_change(slot, new.kind, record);
     }
 
@@ -470,9 +488,9 @@ impl Substrates {
     }
 
     /// Writes the formula, counts what it shares, and keeps the values that do not encode.
-    fn adopt(&mut self, slot: u32, new: &Prepared, record: &mut Vec<u8>) {
+    fn adopt(&mut self, slot: u32, new: NewRecord<'_>, record: &mut Vec<u8>) {
         self.by_type[new.kind as usize] += 1;
-        match &new.checked {
+        match new.checked {
             Checked::Shaped(shape, numbers) => {
                 let (number, is_first) = self.shapes.add(shape);
                 if is_first {

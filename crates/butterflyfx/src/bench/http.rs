@@ -132,7 +132,7 @@ fn address_of(url: &str) -> Result<(SocketAddr, String), String> {
 
 /// Starts a server of our own on a free port.
 fn own_server(runtime: &Runtime) -> Result<(SocketAddr, String), String> {
-    let app = App::new(Config { port: 0, ..Config::default() });
+    let app = App::new(Config { port: 0, ..Config::default() }).map_err(|error| error.to_string())?;
     let server = runtime.block_on(Server::bind(app)).map_err(|error| error.to_string())?;
     let address = server.local_address();
     runtime.spawn(server.run(std::future::pending::<Stop>()));

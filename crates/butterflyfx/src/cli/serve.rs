@@ -2,9 +2,10 @@
 
 use super::{Exit, complain, wrong_settings};
 use crate::app::{App, VERSION};
-use crate::config::{Config, Sources};
+use crate::config::{Config, DurabilityLevel, Sources};
 use crate::server::{BindError, Server, Stop};
 use crate::{evaluation, log};
+use butterflyfx_store::StoreError;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,7 +53,16 @@ async fn serve(config: Config) -> Exit {
                 return Exit::Error;
             }
         };
-    let app = App::new(config);
+    let app = match open(config) {
+        Ok(app) => app,
+        Err(error) => {
+            complain(&error.to_string());
+            return match error {
+                StoreError::Locked { .. } => Exit::InUse,
+                _ => Exit::Store,
+            };
+        }
+    };
     let server = match Server::bind(Arc::clone(&app)).await {
         Ok(server) => server,
         Err(error) => {
@@ -82,6 +92,13 @@ async fn serve(config: Config) -> Exit {
     };
     tokio::select! {
         () = running => {
+            // Off this thread: the last changes and the log are written now.
+            let closing = Arc::clone(&app);
+            let closed = tokio::task::spawn_blocking(move || closing.queue.close()).await;
+            if closed.is_err() || app.queue.read_only().is_some() {
+                tracing::error!("stopped, and the database needs a look: the next start says more");
+                return Exit::Store;
+            }
             tracing::info!("stopped");
             Exit::Ok
         }
@@ -90,6 +107,24 @@ async fn serve(config: Config) -> Exit {
             Exit::Interrupted
         }
     }
+}
+
+/// The state from the data folder, or an empty one in memory.
+fn open(config: Config) -> Result<Arc<App>, StoreError> {
+    if config.in_memory {
+        return App::new(config);
+    }
+    let folder = config.data_dir.clone();
+    tracing::info!(folder = %folder.display(), "reading the database");
+    let (app, recovered) = App::open(config)?;
+    tracing::info!(
+        substrates = recovered.counts.substrates,
+        relationships = recovered.counts.relationships,
+        digest = %recovered.digest,
+        seconds = recovered.seconds,
+        "the database is read, and its digest holds"
+    );
+    Ok(app)
 }
 
 async fn received(signal: &mut Signal) {
@@ -105,7 +140,8 @@ fn greet(address: SocketAddr, config: &Config) {
     let mut text = format!(
         "ButterflyFx {VERSION} listens on {url}\n\
          Docs: {url}/api/v1/docs  (also {url}/api/v1/redoc and {url}/openapi.json)\n\
-         The state is kept in memory only and is gone when the program ends.\n"
+         {}\n",
+        storage(config)
     );
     if config.insecure_no_auth && !address.ip().is_loopback() {
         text.push_str("Anyone who can reach this address may read, change and delete everything.\n");
@@ -116,6 +152,19 @@ fn greet(address: SocketAddr, config: &Config) {
     // Whoever started us reads the port from stdout; logs are apart, on stderr.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Where the state is kept, in a sentence.
+fn storage(config: &Config) -> String {
+    if config.in_memory {
+        return "The state is kept in memory only and is gone when the program ends.".to_owned();
+    }
+    let when = match config.durability {
+        DurabilityLevel::Always => "each change is synced before it is answered",
+        DurabilityLevel::Interval => "a power failure may take the last moments",
+        DurabilityLevel::Never => "a power failure may take all of it",
+    };
+    format!("The state is kept in {}; {when}.", config.data_dir.display())
 }
 
 /// The address as a client on this machine would write it.

@@ -121,10 +121,25 @@ pub static SETTINGS: &[Setting] = &[
         "Connections open at once. One more is answered 503 with `Retry-After`."),
     setting!(LISTENING, "backlog", count http.backlog: u32, 1, 65_535, None,
         "Connections the kernel may hold until they are accepted."),
+    setting!(@row STORAGE, "data-dir", "FOLDER", None, |config| config.data_dir.display().to_string(), |config, text| {
+        if text.is_empty() {
+            return Err("must name a folder, such as /var/lib/butterflyfx".to_owned());
+        }
+        config.data_dir = text.into();
+        Ok(())
+    }, "The folder that holds the database. It is made where it is not there, and belongs to one server at a time."),
     setting!(@row STORAGE, "in-memory", "", None, |config| config.in_memory.to_string(), |config, text| {
         config.in_memory = read_switch(text)?;
-        if config.in_memory { Ok(()) } else { Err("must be true: this version keeps the state in memory only".to_owned()) }
-    }, "Keep the state in memory only, so that it is gone when the program ends. This version always does; whoever wants it may say so already."),
+        Ok(())
+    }, "Keep the state in memory only, so that it is gone when the program ends. No data folder is touched."),
+    setting!(@row STORAGE, "durability", "LEVEL", None, |config| show_durability(config.durability), |config, text| {
+        config.durability = read_durability(text)?;
+        Ok(())
+    }, "What an acknowledged change survives. `always`: power loss, because it is synced to the disk before the answer. `interval`: the death of the process, and power loss but for the last `durability-interval`. `never`: the death of the process only; power loss may damage the database."),
+    setting!(STORAGE, "durability-interval", duration durability_interval, MS, HOUR,
+        "How often changes are synced to the disk with `--durability interval`."),
+    setting!(STORAGE, "store-cache", bytes store_cache: u64, MIB, 64 * 1024 * MIB,
+        "Bytes of pages that the database keeps in memory. The state is in memory anyway, so this only speeds up deletes and changes of what is old."),
     setting!(@row LOGGING, "log-level", "LEVEL", Some("LOG_LEVEL"), |config| show_log_level(config.log_level), |config, text| {
         config.log_level = read_log_level(text)?;
         Ok(())

@@ -1,7 +1,7 @@
 //! How the values of settings are written and read: counts, bytes with units, durations with
 //! units, names, lists.
 
-use super::{LogFormat, LogLevel};
+use super::{DurabilityLevel, LogFormat, LogLevel};
 use std::time::Duration;
 
 /// A whole number within bounds. Underscores are fine: `1_000_000`.
@@ -112,6 +112,26 @@ pub fn show_log_level(level: LogLevel) -> String {
         LogLevel::Info => "info",
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
+    }
+    .to_owned()
+}
+
+/// A level of durability.
+pub fn read_durability(text: &str) -> Result<DurabilityLevel, String> {
+    match text {
+        "always" => Ok(DurabilityLevel::Always),
+        "interval" => Ok(DurabilityLevel::Interval),
+        "never" => Ok(DurabilityLevel::Never),
+        _ => Err("must be always, interval or never".to_owned()),
+    }
+}
+
+/// As it is written.
+pub fn show_durability(level: DurabilityLevel) -> String {
+    match level {
+        DurabilityLevel::Always => "always",
+        DurabilityLevel::Interval => "interval",
+        DurabilityLevel::Never => "never",
     }
     .to_owned()
 }

@@ -9,15 +9,18 @@ use super::problem::{Code, Outcome, Problem};
 use super::wire::{self, Accepts, At, Faults, Media, Object, Query, decode, write};
 use super::{Answer, Shared, relationships, schema, substrates};
 use crate::app::App;
-use crate::clock;
 use crate::evaluation::{OffloadFailure, offload};
+use crate::writing;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use butterflyfx_engine::Engine;
+use butterflyfx_engine::decide::{PreparedRelationship, PreparedSubstrate};
+use butterflyfx_engine::draft::{Draft, Later};
 use butterflyfx_engine::engine::ItemResult;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{
-    Created, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate, Timestamp,
+    Created, NewRelationship, NewSubstrate, OnConflict, Relationship, Substrate,
 };
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::json::{self, Pull};
@@ -25,6 +28,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use std::iter::Peekable;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +37,8 @@ use std::time::Duration;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Items of a JSON array that are applied at a time.
 const PIECE_ITEMS: usize = 1_000;
+/// Lines that are decoded before short requests get a turn on this processor.
+const DECODE_STEP: u32 = 64;
 /// An answer longer than this begins before the request has ended.
 const BUFFERED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// All items of an atomic batch are held until its end.
@@ -45,10 +51,12 @@ const OFFER_INTERVAL: Duration = Duration::from_millis(10);
 pub(super) trait Kind: Send + 'static {
     /// To create.
     type New: Send + 'static;
+    /// The same, read as far as it can be without the state.
+    type Prepared: Send + 'static;
     /// Created.
-    type Item;
+    type Item: Send + 'static;
     /// What an error needs to know of what was to be created.
-    type Hint;
+    type Hint: Send + 'static;
     /// The member that holds the array.
     const FIELD: &'static str;
     fn decode(document: Document) -> Outcome<Self::New>;
@@ -56,22 +64,37 @@ pub(super) trait Kind: Send + 'static {
     /// words for what is wrong.
     fn decode_quickly(text: Pull<'_>) -> Option<Self::New>;
     fn hint(new: &Self::New) -> Self::Hint;
-    fn apply(
-        app: &App,
-        now: Timestamp,
-        new: Vec<Self::New>,
-        on_conflict: OnConflict,
-        atomic: bool,
-    ) -> Result<Vec<ItemResult<Self::Item>>, EngineError>;
+    fn prepare(engine: &Engine, new: Self::New) -> Result<Self::Prepared, EngineError>;
+    /// Plans what comes next, as far as it can be done in this draft. Items only where they are wanted.
+    fn plan(
+        draft: &mut Draft<'_>,
+        new: &mut Waiting<Self>,
+        options: Options,
+        results: &mut Results<Self>,
+    ) -> Result<(), Later>;
+    /// Plans all or nothing.
+    #[allow(clippy::type_complexity, reason = "three ways to end: later, refused, done")]
+    fn plan_all(
+        draft: &mut Draft<'_>,
+        new: &mut Vec<Self::Prepared>,
+        options: Options,
+    ) -> Result<Result<Vec<Created<Option<Self::Item>>>, EngineError>, Later>;
     fn refuse(error: EngineError, hint: &Self::Hint) -> Box<Problem>;
     fn write(item: &Self::Item, out: &mut String);
 }
+
+/// Items that are not planned yet.
+type Waiting<K> = Peekable<std::vec::IntoIter<Result<<K as Kind>::Prepared, EngineError>>>;
+
+/// What became of items.
+type Results<K> = Vec<ItemResult<Option<<K as Kind>::Item>>>;
 
 /// Substrates.
 pub(super) struct Substrates;
 
 impl Kind for Substrates {
     type New = NewSubstrate;
+    type Prepared = PreparedSubstrate;
     type Item = Substrate;
     type Hint = ();
     const FIELD: &'static str = "substrates";
@@ -86,14 +109,27 @@ impl Kind for Substrates {
 
     fn hint(_: &NewSubstrate) {}
 
-    fn apply(
-        app: &App,
-        now: Timestamp,
-        new: Vec<NewSubstrate>,
-        on_conflict: OnConflict,
-        atomic: bool,
-    ) -> Result<Vec<ItemResult<Substrate>>, EngineError> {
-        app.engine.create_substrates(now, new, on_conflict, atomic)
+    fn prepare(engine: &Engine, new: NewSubstrate) -> Result<PreparedSubstrate, EngineError> {
+        engine.prepare_substrate(new)
+    }
+
+    fn plan(
+        draft: &mut Draft<'_>,
+        new: &mut Waiting<Substrates>,
+        options: Options,
+        results: &mut Results<Substrates>,
+    ) -> Result<(), Later> {
+        let keep = |one: &Substrate| (!options.counts_only).then(|| one.clone());
+        draft.create_substrates(new, options.on_conflict, keep, results)
+    }
+
+    fn plan_all(
+        draft: &mut Draft<'_>,
+        new: &mut Vec<PreparedSubstrate>,
+        options: Options,
+    ) -> Result<Result<Vec<Created<Option<Substrate>>>, EngineError>, Later> {
+        let keep = |one: &Substrate| (!options.counts_only).then(|| one.clone());
+        draft.create_all_substrates(new, options.on_conflict, keep)
     }
 
     fn refuse(error: EngineError, (): &()) -> Box<Problem> {
@@ -110,6 +146,7 @@ pub(super) struct Relationships;
 
 impl Kind for Relationships {
     type New = NewRelationship;
+    type Prepared = PreparedRelationship;
     type Item = Relationship;
     type Hint = (SubstrateId, SubstrateId);
     const FIELD: &'static str = "relationships";
@@ -126,14 +163,27 @@ impl Kind for Relationships {
         (new.source, new.target)
     }
 
-    fn apply(
-        app: &App,
-        now: Timestamp,
-        new: Vec<NewRelationship>,
-        on_conflict: OnConflict,
-        atomic: bool,
-    ) -> Result<Vec<ItemResult<Relationship>>, EngineError> {
-        app.engine.create_relationships(now, new, on_conflict, atomic)
+    fn prepare(engine: &Engine, new: NewRelationship) -> Result<PreparedRelationship, EngineError> {
+        engine.prepare_relationship(new)
+    }
+
+    fn plan(
+        draft: &mut Draft<'_>,
+        new: &mut Waiting<Relationships>,
+        options: Options,
+        results: &mut Results<Relationships>,
+    ) -> Result<(), Later> {
+        let keep = |one: Relationship| (!options.counts_only).then_some(one);
+        draft.create_relationships(new, options.on_conflict, keep, results)
+    }
+
+    fn plan_all(
+        draft: &mut Draft<'_>,
+        new: &mut Vec<PreparedRelationship>,
+        options: Options,
+    ) -> Result<Result<Vec<Created<Option<Relationship>>>, EngineError>, Later> {
+        let keep = |one: Relationship| (!options.counts_only).then_some(one);
+        draft.create_all_relationships(new, options.on_conflict, keep)
     }
 
     fn refuse(error: EngineError, (source, target): &(SubstrateId, SubstrateId)) -> Box<Problem> {
@@ -172,7 +222,7 @@ pub(super) async fn create_relationships(State(api): State<Shared>, request: Req
 
 /// What the query string asks for.
 #[derive(Clone, Copy)]
-struct Options {
+pub(super) struct Options {
     on_conflict: OnConflict,
     atomic: bool,
     counts_only: bool,
@@ -384,12 +434,35 @@ impl Piece {
                     if !line.iter().all(u8::is_ascii_whitespace) {
                         each(decode_line::<K>(line, number, depth_max));
                     }
+                    if number % DECODE_STEP == 0 {
+                        std::thread::yield_now();
+                    }
                     start = end + 1;
                     number = number.saturating_add(1);
                 }
             }
         }
     }
+}
+
+/// A piece, read as far as it can be without the state.
+struct Prepared<K: Kind> {
+    new: Vec<Result<K::Prepared, EngineError>>,
+    /// For each item its hint, or its problem; the engine answers for those with a hint, in order.
+    slots: Vec<Outcome<K::Hint>>,
+}
+
+/// Decodes and prepares a piece; on a worker.
+fn prepare<K: Kind>(app: &App, piece: Piece, options: Options) -> Prepared<K> {
+    let mut prepared = Prepared::<K> { new: Vec::new(), slots: Vec::new() };
+    piece.decode::<K>(options.depth_max, |outcome| match outcome {
+        Ok(one) => {
+            prepared.slots.push(Ok(K::hint(&one)));
+            prepared.new.push(K::prepare(&app.engine, one));
+        }
+        Err(problem) => prepared.slots.push(Err(problem)),
+    });
+    prepared
 }
 
 /// What became of a piece.
@@ -400,27 +473,10 @@ struct Applied {
     text: String,
 }
 
-/// Decodes and applies a piece; on a worker.
-fn apply<K: Kind>(app: &App, piece: Piece, options: Options) -> Applied {
+/// Counts and writes what became of a piece.
+fn conclude<K: Kind>(slots: Vec<Outcome<K::Hint>>, results: Results<K>, counts_only: bool) -> Applied {
     let mut applied = Applied { created: 0, failed: 0, text: String::new() };
-    let mut new = Vec::new();
-    // For each item its hint, or its problem; the engine answers for those with a hint, in order.
-    let mut slots: Vec<Outcome<K::Hint>> = Vec::new();
-    piece.decode::<K>(options.depth_max, |outcome| match outcome {
-        Ok(one) => {
-            slots.push(Ok(K::hint(&one)));
-            new.push(one);
-        }
-        Err(problem) => slots.push(Err(problem)),
-    });
-    let mut results = match K::apply(app, clock::now(), new, options.on_conflict, false) {
-        Ok(results) => results.into_iter(),
-        Err(error) => {
-            // Not an item's refusal but the engine's: each item gets it.
-            let refused = slots.iter().filter(|slot| slot.is_ok()).map(|_| Err(error.clone()));
-            refused.collect::<Vec<_>>().into_iter()
-        }
-    };
+    let mut results = results.into_iter();
     for slot in slots {
         let outcome = slot.and_then(|hint| match results.next() {
             Some(Ok(created)) => Ok(created),
@@ -432,26 +488,28 @@ fn apply<K: Kind>(app: &App, piece: Piece, options: Options) -> Applied {
             Ok(_) => {}
             Err(_) => applied.failed += 1,
         }
-        if !options.counts_only {
-            if !applied.text.is_empty() {
-                applied.text.push(',');
-            }
-            match outcome {
-                Ok(created) => K::write(&created.item, &mut applied.text),
-                Err(problem) => problem.write(None, &mut applied.text),
-            }
+        if counts_only {
+            continue;
+        }
+        if !applied.text.is_empty() {
+            applied.text.push(',');
+        }
+        match outcome {
+            Ok(Created { item: Some(item), .. }) => K::write(&item, &mut applied.text),
+            Ok(_) => applied.text.push_str("null"),
+            Err(problem) => problem.write(None, &mut applied.text),
         }
     }
     applied
 }
 
 /// A batch on its way.
-struct Batch<K> {
+struct Batch<K: Kind> {
     api: Shared,
     options: Options,
     source: Source,
-    /// What was read while the piece before it was applied.
-    ahead: Option<Outcome<Option<Piece>>>,
+    /// What was read and prepared while the piece before it was written.
+    ahead: Option<Outcome<Option<Prepared<K>>>>,
     created: u64,
     failed: u64,
     /// Whether any result was written.
@@ -462,22 +520,28 @@ struct Batch<K> {
 impl<K: Kind> Batch<K> {
     /// Applies the next piece and gives its part of the answer; `None` at the end.
     async fn step(&mut self) -> Outcome<Option<String>> {
-        let read = match self.ahead.take() {
-            Some(read) => read,
-            None => self.source.next().await,
+        let ready = match self.ahead.take() {
+            Some(ready) => ready,
+            None => Self::next(&self.api, &mut self.source, self.options).await,
         };
-        let Some(piece) = read? else {
+        let Some(Prepared { new, slots }) = ready? else {
             return Ok(None);
         };
         let options = self.options;
-        let applying = offer(&self.api, piece, move |app, piece| apply::<K>(app, piece, options));
+        let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
+        let writing = writing::write(&self.api.app, move |draft| {
+            K::plan(draft, &mut new, options, &mut results)?;
+            Ok(std::mem::take(&mut results))
+        });
         let applied = if options.counts_only {
-            let (applied, ahead) = futures_util::future::join(applying, self.source.next()).await;
+            // The client only waits for the end, so the next piece is made ready meanwhile.
+            let next = Self::next(&self.api, &mut self.source, options);
+            let (results, ahead) = futures_util::future::join(writing, next).await;
             self.ahead = Some(ahead);
-            applied?
+            conclude::<K>(slots, results?, true)
         } else {
-            // The client may wait for these results before it sends more.
-            applying.await?
+            let results = writing.await?;
+            offload(&self.api.app, move |_| conclude::<K>(slots, results, false)).await?
         };
         self.created += applied.created;
         self.failed += applied.failed;
@@ -487,6 +551,16 @@ impl<K: Kind> Batch<K> {
         }
         self.any |= !text.is_empty();
         Ok(Some(text))
+    }
+
+    /// The next piece, prepared; `None` at the end.
+    async fn next(api: &Shared, source: &mut Source, options: Options) -> Outcome<Option<Prepared<K>>> {
+        match source.next().await? {
+            Some(piece) => {
+                Ok(Some(offer(api, piece, move |app, piece| prepare::<K>(app, piece, options)).await?))
+            }
+            None => Ok(None),
+        }
     }
 
     fn head(&self) -> &'static str {
@@ -529,52 +603,42 @@ impl<K: Kind> Batch<K> {
     }
 
     async fn create_all_or_none(mut self) -> Answer {
-        let mut all: Vec<K::New> = Vec::new();
-        while let Some(piece) = self.source.next().await? {
-            let depth_max = self.options.depth_max;
-            let decoded = offer(&self.api, piece, move |_, piece| {
-                let mut some = Vec::new();
-                piece.decode::<K>(depth_max, |outcome| some.push(outcome));
-                some
-            })
-            .await?;
-            for outcome in decoded {
-                match outcome {
-                    Ok(new) => all.push(new),
-                    Err(problem) => {
-                        self.source.drain().await;
-                        return Err(problem.of_atomic_batch(all.len()));
-                    }
-                }
+        let (mut all, mut hints) = (Vec::new(), Vec::new());
+        let options = self.options;
+        while let Some(Prepared { new, slots }) = Self::next(&self.api, &mut self.source, options).await? {
+            let mut new = new.into_iter();
+            for slot in slots {
+                let problem = match slot {
+                    Ok(hint) => match new.next() {
+                        Some(Ok(one)) => {
+                            all.push(one);
+                            hints.push(hint);
+                            continue;
+                        }
+                        Some(Err(error)) => K::refuse(error, &hint),
+                        None => Problem::new(Code::Internal, "an item was lost"),
+                    },
+                    Err(problem) => problem,
+                };
+                self.source.drain().await;
+                return Err(problem.of_atomic_batch(all.len()));
             }
         }
-        let options = self.options;
-        let written = offload(&self.api.app, move |app| -> Outcome<(String, u64)> {
-            let hints: Vec<K::Hint> = all.iter().map(K::hint).collect();
-            let results =
-                K::apply(app, clock::now(), all, options.on_conflict, true).map_err(|error| match error {
-                    EngineError::Batch(index, error) => match hints.get(index) {
-                        Some(hint) => K::refuse(*error, hint).of_atomic_batch(index),
-                        None => Box::<Problem>::from(*error).of_atomic_batch(index),
-                    },
-                    error => error.into(),
-                })?;
-            let mut text = String::new();
-            let mut created = 0;
-            for (index, result) in results.into_iter().enumerate() {
-                let one = result.map_err(|error| Box::<Problem>::from(error).of_atomic_batch(index))?;
-                created += u64::from(one.is_new);
-                if !options.counts_only {
-                    if index > 0 {
-                        text.push(',');
-                    }
-                    K::write(&one.item, &mut text);
-                }
-            }
-            Ok((text, created))
+        let planned =
+            writing::write(&self.api.app, move |draft| K::plan_all(draft, &mut all, options)).await?;
+        let results = planned.map_err(|error| match error {
+            EngineError::Batch(index, error) => match hints.get(index) {
+                Some(hint) => K::refuse(*error, hint).of_atomic_batch(index),
+                None => Box::<Problem>::from(*error).of_atomic_batch(index),
+            },
+            error => error.into(),
+        })?;
+        let slots = hints.into_iter().map(Ok).collect();
+        let applied = offload(&self.api.app, move |_| {
+            conclude::<K>(slots, results.into_iter().map(Ok).collect(), options.counts_only)
         })
         .await?;
-        let (text, created) = written?;
+        let (text, created) = (applied.text, applied.created);
         self.created = created;
         let mut out = String::with_capacity(text.len() + 64);
         out.push_str(self.head());

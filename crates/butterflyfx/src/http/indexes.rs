@@ -3,8 +3,7 @@
 use super::problem::{Code, Problem};
 use super::wire::{self, write};
 use super::{Answer, Shared, schema, time};
-use crate::clock;
-use crate::evaluation::offload;
+use crate::writing;
 use axum::extract::{Request, State};
 use butterflyfx_engine::model::IndexInfo;
 use butterflyfx_formula::json;
@@ -53,7 +52,7 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
         return Err(Problem::invalid_parameter("metadata_key", message));
     }
     let wanted = key.clone();
-    let is_new = offload(&api.app, move |app| app.engine.create_index(clock::now(), &wanted)).await??;
+    let is_new = writing::create_index(&api.app, wanted).await?;
     let found = find(&api, &key).ok_or_else(|| not_found(&key))?;
     let mut response = wire::created(is_new, json_of(&found));
     if let (true, Ok(location)) = (is_new, HeaderValue::try_from(request.uri().path())) {
@@ -68,7 +67,8 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
 pub(super) async fn delete(State(api): State<Shared>, request: Request) -> Answer {
     wire::no_query(request.uri())?;
     let key = wire::segment(request.uri(), 3);
-    if api.app.engine.drop_index(&key) { Ok(wire::no_content()) } else { Err(not_found(&key)) }
+    let was_there = writing::drop_index(&api.app, key.clone().into_owned()).await?;
+    if was_there { Ok(wire::no_content()) } else { Err(not_found(&key)) }
 }
 
 fn find(api: &Shared, key: &str) -> Option<IndexInfo> {

@@ -2,6 +2,7 @@
 //! and an explanation. No other file knows which status an error has.
 
 use crate::evaluation::{EvaluateFailure, OffloadFailure};
+use crate::writing::WriteFailure;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use butterflyfx_engine::error::{EngineError, EvaluationError};
@@ -9,6 +10,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::error::{FormulaError, FormulaErrorKind, Raise, RaiseKind, Span};
 use butterflyfx_formula::json::{self, JsonError, JsonErrorKind};
 use butterflyfx_formula::limits::Limit;
+use butterflyfx_store::CommitFailure;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use std::fmt::Write as _;
@@ -529,6 +531,7 @@ impl From<EngineError> for Box<Problem> {
             ),
             EngineError::InvalidConstraints(message) => Problem::invalid("/constraints/parameter", message),
             EngineError::Batch(index, error) => Box::<Problem>::from(*error).of_atomic_batch(index),
+            EngineError::Records(_) => OffloadFailure::Panicked.into(),
             EngineError::Full(message) => Problem::new(Code::OutOfStorage, message),
             // The engine's enum may grow; a refusal that nobody mapped is our fault, not the client's.
             other => {
@@ -632,6 +635,57 @@ impl From<OffloadFailure> for Box<Problem> {
                 Problem::new(Code::Internal, "the server failed on this request; the log says more")
             }
         }
+    }
+}
+
+impl From<WriteFailure> for Box<Problem> {
+    #[cold]
+    fn from(failure: WriteFailure) -> Box<Problem> {
+        match failure {
+            WriteFailure::Engine(error) => error.into(),
+            WriteFailure::Commit(failure) => failure.into(),
+            WriteFailure::Stopping => {
+                Problem::new(Code::Overloaded, "the server is stopping; nothing was stored")
+            }
+            WriteFailure::Panicked => OffloadFailure::Panicked.into(),
+        }
+    }
+}
+
+impl From<CommitFailure> for Box<Problem> {
+    // The causes name files, which are the operator's business: they are logged, not answered.
+    #[cold]
+    fn from(failure: CommitFailure) -> Box<Problem> {
+        let (code, detail, cause) = match failure {
+            CommitFailure::Full(cause) => (
+                Code::OutOfStorage,
+                "the disk that holds the database has no room; nothing was stored. Reading and deleting go on, and writing when there is room again",
+                cause,
+            ),
+            CommitFailure::Busy(cause) => (
+                Code::Overloaded,
+                "another program is writing to the database; nothing was stored. Try again in a moment",
+                cause,
+            ),
+            CommitFailure::Unknown(cause) => (
+                Code::DurabilityUnknown,
+                "writing to the database failed, so it is not known whether this change survives a restart. The server only answers reads from now on; an operator has to restart it",
+                cause,
+            ),
+            CommitFailure::ReadOnly(cause) => (
+                Code::ReadOnly,
+                "writing to the database failed earlier, so the server only answers reads until an operator restarts it; nothing was stored",
+                cause,
+            ),
+            CommitFailure::Internal(cause) => {
+                (Code::Internal, "the server failed on this request; the log says more", cause)
+            }
+        };
+        match code {
+            Code::ReadOnly => tracing::debug!(%cause, "a change was refused"),
+            _ => tracing::error!(%cause, "a change could not be written down"),
+        }
+        Problem::new(code, detail)
     }
 }
 

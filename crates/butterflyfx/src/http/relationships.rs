@@ -4,8 +4,8 @@ use super::problem::{Fault, Outcome, Problem};
 use super::substrates::{link, missing_everything, read, run};
 use super::wire::{self, Accepts, At, Faults, Object, Query, decode, write};
 use super::{Answer, Shared, paging, schema};
-use crate::clock;
 use crate::evaluation::offload;
+use crate::writing::{self, WriteFailure};
 use axum::extract::{Request, State};
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
@@ -48,11 +48,12 @@ pub(super) async fn create(State(api): State<Shared>, request: Request) -> Answe
     query.finish()?;
     let new = decode_new(read(&api, &head.headers, Accepts::Json, body).await?)?;
     let (source, target) = (new.source, new.target);
-    let created = api
-        .app
-        .engine
-        .create_relationship(clock::now(), new, on_conflict)
-        .map_err(|error| of_create(error, source, target))?;
+    let new = api.app.engine.prepare_relationship(new)?;
+    let created =
+        writing::create_relationship(&api.app, new, on_conflict).await.map_err(|failure| match failure {
+            WriteFailure::Engine(error) => of_create(error, source, target),
+            failure => failure.into(),
+        })?;
     let mut response = wire::created(created.is_new, json_of(&created.item));
     if let Ok(location) = HeaderValue::try_from(format!("{PATH}/{}", created.item.id)) {
         response.headers_mut().insert(LOCATION, location);
@@ -88,7 +89,7 @@ pub(super) async fn get(State(api): State<Shared>, request: Request) -> Answer {
     params(schema::RelationshipPath), responses((status = 204, description = "Deleted.")))]
 pub(super) async fn delete(State(api): State<Shared>, request: Request) -> Answer {
     wire::no_query(request.uri())?;
-    api.app.engine.delete_relationship(wire::relationship_id(request.uri(), 3)?)?;
+    writing::delete_relationship(&api.app, wire::relationship_id(request.uri(), 3)?).await?;
     Ok(wire::no_content())
 }
 

@@ -289,7 +289,7 @@ mod tests {
 
     /// The two ways answer the same, times aside; `is_quick` where the fast one is taken.
     fn check(formula: &str, text: &str, is_quick: bool) {
-        let app = App::new(Config::default());
+        let app = App::new(Config::default()).expect("threads");
         let new = NewSubstrate {
             identity: Some(SubstrateId(1)),
             expression_type: ExpressionType::Lambda,

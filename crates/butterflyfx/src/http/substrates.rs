@@ -3,8 +3,9 @@
 use super::problem::{Code, Outcome, Problem};
 use super::wire::{self, Accepts, At, Faults, Object, Query, decode, write};
 use super::{Answer, Shared, etag, paging, schema};
+use crate::app::App;
 use crate::evaluation::offload;
-use crate::{app::App, clock};
+use crate::writing::{self, WriteFailure};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use butterflyfx_engine::error::EngineError;
@@ -54,8 +55,8 @@ pub(super) async fn create(State(api): State<Shared>, request: Request) -> Answe
     query.finish()?;
     let new = decode_new(read(&api, &head.headers, Accepts::Json, body).await?)?;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
-    let created =
-        run(&api, defaults, move |app| app.engine.create_substrate(clock::now(), new, on_conflict)).await??;
+    let new = run(&api, defaults, move |app| app.engine.prepare_substrate(new)).await??;
+    let created = writing::create_substrate(&api.app, new, on_conflict).await?;
     let mut response = wire::created(created.is_new, json_of(&created.item));
     tag(&mut response, &created.item);
     locate(&mut response, &created.item);
@@ -137,10 +138,10 @@ pub(super) async fn put(State(api): State<Shared>, request: Request) -> Answer {
     let precondition = etag::put_precondition(&head.headers)?;
     let creates_only = precondition == Precondition::Absent;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
-    let put = run(&api, defaults, move |app| app.engine.put_substrate(clock::now(), id, new, &precondition))
-        .await?;
-    let put = match put {
-        Err(EngineError::PreconditionFailed(id)) if creates_only => {
+    let new = NewSubstrate { identity: Some(id), ..new };
+    let new = run(&api, defaults, move |app| app.engine.prepare_substrate(new)).await??;
+    let put = match writing::put_substrate(&api.app, new, precondition).await {
+        Err(WriteFailure::Engine(EngineError::PreconditionFailed(id))) if creates_only => {
             let detail = format!("{id} exists, and If-None-Match: * asks to create only");
             let problem = Problem::new(Code::PreconditionFailed, detail);
             return Err(problem.with_text("substrate_id", id.to_string()));
@@ -173,9 +174,20 @@ pub(super) async fn patch(State(api): State<Shared>, request: Request) -> Answer
     let precondition = etag::precondition(&head.headers)?;
     let defaults = patch.expression_type.is_some()
         || patch.expression_code.as_deref().is_some_and(|code| may_have_defaults(code, None));
-    let patched =
-        run(&api, defaults, move |app| app.engine.patch_substrate(clock::now(), id, patch, &precondition))
-            .await??;
+    // A new text is read here, not while others wait to write. Of which type it will be is only sure
+    // then; if another type was patched in meanwhile, it is read again.
+    let (patch, checked) = run(&api, defaults, move |app| -> Outcome<_> {
+        let Some(code) = &patch.expression_code else { return Ok((patch, None)) };
+        let kind = match patch.expression_type {
+            Some(kind) => kind,
+            None => app.engine.substrate(id)?.expression_type,
+        };
+        let checked = app.engine.check(kind, code);
+        // What comes before a bad formula (no such substrate, another revision) is told before it.
+        Ok((patch, checked.ok().map(|checked| (kind, checked))))
+    })
+    .await??;
+    let patched = writing::patch_substrate(&api.app, id, patch, checked, precondition).await?;
     let mut response = wire::ok(json_of(&patched));
     tag(&mut response, &patched);
     Ok(response)
@@ -193,8 +205,7 @@ pub(super) async fn delete(State(api): State<Shared>, request: Request) -> Answe
     query.finish()?;
     let id = wire::substrate_id(request.uri(), 3)?;
     let precondition = etag::precondition(request.headers())?;
-    // A substrate may have millions of relationships.
-    offload(&api.app, move |app| app.engine.delete_substrate(id, restrict, &precondition)).await??;
+    writing::delete_substrate(&api.app, id, restrict, precondition).await?;
     Ok(wire::no_content())
 }
 

@@ -81,6 +81,8 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         app.workers.waiting(),
     );
 
+    store(&mut text, metrics, app);
+
     let is_ready = u8::from(app.readiness() == Readiness::Ready);
     text.gauge("ready", "1 while the server takes work.", is_ready);
     if let Some(bytes) = resident_bytes() {
@@ -97,6 +99,51 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
     let _ = writeln!(text.0, "butterflyfx_build_info{{version=\"{}\"}} 1", app.version);
     text.0.push_str("# EOF\n");
     text.0
+}
+
+/// What is written down, and how fast.
+fn store(text: &mut Text, metrics: &Metrics, app: &App) {
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let status = app.queue.status();
+    text.counter(
+        "write_groups",
+        "Groups of changes that took effect together.",
+        load(&metrics.store.commits),
+    );
+    text.counter("write_commands", "Commands in those groups.", load(&metrics.store.commands));
+    text.counter("write_changes", "Records created, changed and deleted.", load(&metrics.store.changes));
+    text.gauge("write_queue_length", "Commands waiting for the writer.", status.waiting);
+    text.gauge(
+        "store_durable",
+        "1 where changes are written to a database.",
+        u8::from(app.queue.is_durable()),
+    );
+    if !app.queue.is_durable() {
+        return;
+    }
+    let name = "store_commit_duration_seconds";
+    text.family(name, "histogram", "Time of a transaction, syncing included.");
+    let mut below = 0;
+    for (count, bound) in metrics.store.durations.iter().zip(DURATION_BOUNDS_NS) {
+        below += load(count);
+        let _ = writeln!(text.0, "butterflyfx_{name}_bucket{{le=\"{}\"}} {below}", seconds(bound));
+    }
+    let count: u64 = metrics.store.durations.iter().map(load).sum();
+    let _ = writeln!(text.0, "butterflyfx_{name}_bucket{{le=\"+Inf\"}} {count}");
+    let _ = writeln!(text.0, "butterflyfx_{name}_sum {}", seconds(load(&metrics.store.duration_sum_ns)));
+    let _ = writeln!(text.0, "butterflyfx_{name}_count {count}");
+    text.gauge("store_file_bytes", "Size of the database and its log.", status.file_bytes);
+    text.gauge(
+        "store_log_bytes",
+        "Size of the log, which is copied into the database now and then.",
+        status.log_bytes,
+    );
+    text.gauge(
+        "store_read_only",
+        "1 where nothing is written any more since a failure.",
+        u8::from(status.read_only.is_some()),
+    );
+    text.gauge("store_full", "1 while the disk has no room.", u8::from(status.is_full));
 }
 
 fn requests(text: &mut Text, metrics: &Metrics) {

@@ -44,7 +44,7 @@ impl TestServer {
         {
             sources.flags.insert((*name).to_owned(), (*value).to_owned());
         }
-        let app = App::new(sources.resolve().expect("settings"));
+        let app = App::new(sources.resolve().expect("settings")).expect("threads");
         let (stop, stopped) = oneshot::channel();
         let (listening, listens) = std::sync::mpsc::channel();
         let shared = Arc::clone(&app);
