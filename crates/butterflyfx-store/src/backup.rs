@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::meta::Counts;
 use crate::store::{check_marks, connect};
-use crate::verify::{Report, verify};
+use crate::verify::{Report, log_damage, verify};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
@@ -57,15 +57,15 @@ impl Backup {
 /// not sound, [`StoreError::Full`], [`StoreError::Io`]. Then there is no file at `to`.
 pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
     let started = Instant::now();
-    let from = if from.is_dir() { from.join(DATABASE_FILE) } else { from.to_path_buf() };
-    if !from.exists() {
-        return Err(StoreError::Missing { path: from });
+    let from = database_of(from)?;
+    if let Some(check) = log_damage(&from)? {
+        return Err(StoreError::Damaged { path: from, check });
     }
     let report = put_copy(&from, to)?;
     Ok(Backup::of(report, to, started))
 }
 
-/// Makes a data folder from a backup.
+/// Makes a data folder from a backup, or from another data folder.
 ///
 /// # Errors
 /// [`StoreError::Exists`] where the folder holds a database, [`StoreError::Locked`] where a process uses it,
@@ -73,18 +73,22 @@ pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
 /// [`StoreError::Missing`], [`StoreError::Full`], [`StoreError::Io`]. Then the folder holds no database.
 pub fn restore(backup: &Path, folder: &Path) -> Result<Backup, StoreError> {
     let started = Instant::now();
-    sound(verify(backup)?)?;
+    let backup = database_of(backup)?;
+    sound(verify(&backup)?)?;
     folder::make(folder)?;
     let _lock = FolderLock::take(folder)?;
     let place = folder.join(DATABASE_FILE);
     if folder::holds_database(folder) {
         return Err(StoreError::Exists { path: place });
     }
-    let report = put_copy(backup, &place)?;
-    if let Some(parent) = folder.parent() {
-        folder::sync_folder(parent)?;
-    }
+    let report = put_copy(&backup, &place)?;
     Ok(Backup::of(report, &place, started))
+}
+
+/// The database file of a data folder, or the file itself.
+fn database_of(path: &Path) -> Result<PathBuf, StoreError> {
+    let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
+    if path.exists() { Ok(path) } else { Err(StoreError::Missing { path }) }
 }
 
 /// Copies under a temporary name, verifies, syncs, and gives the copy its name.

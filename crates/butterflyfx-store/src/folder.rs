@@ -38,9 +38,12 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Makes the folder, and its parents, where it is not there.
+/// Makes the folder, and its parents, where it is not there, durably.
 pub(crate) fn make(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|error| StoreError::of_io(&error, folder, "making the data folder"))
+    let missing: Vec<&Path> = folder.ancestors().take_while(|one| !one.exists()).collect();
+    fs::create_dir_all(folder)
+        .map_err(|error| StoreError::of_io(&error, folder, "making the data folder"))?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
 }
 
 /// Makes names in a folder durable: a new file is not safe before its folder is synced too.
@@ -107,6 +110,19 @@ pub(crate) fn check_header(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Reads what a lock file says under a key; `None` where it does not say it. The whole text is a hint.
+fn said(file: &File, key: &str) -> Option<String> {
+    let mut text = vec![0; 256];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::to_owned)
+}
+
+/// Whether the process that has a folder, or had it last, syncs every commit. Takes no lock.
+pub(crate) fn is_always_synced(folder: &Path) -> bool {
+    File::open(folder.join(LOCK_FILE)).is_ok_and(|file| said(&file, "durability").as_deref() == Some(ALWAYS))
+}
+
 /// The lock on a data folder, held until dropped; the kernel gives it up when the process dies.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
@@ -127,18 +143,13 @@ impl FolderLock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        let locked = file.try_lock();
-        let mut text = String::new();
-        // A hint, so that its absence does not matter.
-        let _ = (&file).take(256).read_to_string(&mut text);
-        let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-        match locked {
+        match file.try_lock() {
             Ok(()) => {
-                let durability_before = said("durability ").unwrap_or_default().to_owned();
+                let durability_before = said(&file, "durability").unwrap_or_default();
                 Ok(FolderLock { file, path, durability_before })
             }
             Err(TryLockError::WouldBlock) => {
-                let pid = said("pid ").and_then(|pid| pid.parse().ok());
+                let pid = said(&file, "pid").and_then(|pid| pid.parse().ok());
                 Err(StoreError::Locked { path, pid })
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),

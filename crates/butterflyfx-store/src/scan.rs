@@ -23,6 +23,9 @@ const PART_ROWS: usize = 1024;
 /// Bytes of texts in a part, beyond which it is handed over before it is full.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
+/// What only a damaged page can bring about.
+const OUT_OF_ORDER: &str = "the number is not greater than the one before";
+
 /// Some of what was read.
 #[derive(Debug)]
 pub(crate) enum Part {
@@ -105,18 +108,24 @@ impl Scan<'_> {
                    version FROM substrate ORDER BY sequence";
         self.table("substrate", sql, &[3, 4], &mut substrate, Part::Substrates, &mut |record| {
             counts.substrates += 1;
-            next.substrate = record.sequence + 1;
-            ends.push(record.sequence);
             digest.add(hasher.substrate(record)?);
-            Ok(None)
+            let grows = record.sequence >= next.substrate;
+            if grows {
+                next.substrate = record.sequence + 1;
+                ends.push(record.sequence);
+            }
+            Ok((!grows).then(|| OUT_OF_ORDER.to_owned()))
         })?;
 
         let sql = "SELECT sequence, source, target, rel_type, bidirectional, constraints, lineage, created_at \
                    FROM relationship ORDER BY sequence";
         self.table("relationship", sql, &[5, 6], &mut relationship, Part::Relationships, &mut |record| {
             counts.relationships += 1;
-            next.relationship = record.sequence + 1;
             digest.add(hasher.relationship(record)?);
+            if record.sequence < next.relationship {
+                return Ok(Some(OUT_OF_ORDER.to_owned()));
+            }
+            next.relationship = record.sequence + 1;
             let lost = [record.source, record.target].into_iter().find(|end| !ends.contains(*end));
             Ok(lost.map(|end| format!("names substrate {end}, which is not there")))
         })?;

@@ -94,8 +94,8 @@ pub struct Store {
     poison: Arc<OnceLock<String>>,
     /// Whether a checkpoint has copied the whole log since the last commit.
     log_is_copied: bool,
-    /// The log, open for [`Store::sync`] from the first commit on, so that no write error goes unnoticed.
-    wal: Option<File>,
+    /// The log, for [`Store::sync`]: open all the time, so that no error in writing it goes unnoticed.
+    wal: File,
     _lock: FolderLock,
 }
 
@@ -128,6 +128,7 @@ impl Store {
         let meta = Meta::load(&connection)
             .map_err(failed)?
             .map_err(|check| StoreError::Damaged { path: path.clone(), check })?;
+        let wal = open_log(&path)?;
         Ok(Store {
             connection,
             path,
@@ -138,7 +139,7 @@ impl Store {
             text: String::new(),
             poison: Arc::new(OnceLock::new()),
             log_is_copied: false,
-            wal: None,
+            wal,
             _lock: lock,
         })
     }
@@ -218,16 +219,7 @@ impl Store {
     /// [`StoreError::Io`], which poisons the store.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
-        match (&self.wal, self.options.durability) {
-            (Some(wal), Durability::Interval(_)) => {
-                let synced = wal.sync_data();
-                self.poison_on(synced.map_err(|error| StoreError::Io {
-                    path: beside(&self.path, "-wal"),
-                    detail: format!("syncing the log: {error}"),
-                }))
-            }
-            _ => Ok(()),
-        }
+        self.poison_on(sync_log(&self.wal, &self.path, self.options.durability))
     }
 
     /// Copies the log into the database, which SQLite is told not to do by itself. Commits wait.
@@ -242,7 +234,21 @@ impl Store {
         Ok(done)
     }
 
-    /// Checkpoints from another thread, while commits go on.
+    /// Raises the smallest numbers never used, so that a copy that is made record by record (a rescue of what
+    /// is in memory, an import) does not use those again that were deleted in the original.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn raise_next(&mut self, next: Next) -> Result<(), StoreError> {
+        self.transact(|writer| {
+            let now = &mut writer.meta.next;
+            now.substrate = now.substrate.max(next.substrate);
+            now.relationship = now.relationship.max(next.relationship);
+            Ok(())
+        })
+    }
+
+    /// Checkpoints and syncs from another thread, while commits go on.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`] where the second connection cannot be opened.
@@ -250,7 +256,13 @@ impl Store {
         let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection, &Options { cache_bytes: 1024 * 1024, ..self.options })
             .map_err(|error| StoreError::of_sqlite(&error, &self.path, "opening"))?;
-        Ok(Checkpointer { connection, path: self.path.clone(), poison: Arc::clone(&self.poison) })
+        Ok(Checkpointer {
+            connection,
+            path: self.path.clone(),
+            wal: open_log(&self.path)?,
+            durability: self.options.durability,
+            poison: Arc::clone(&self.poison),
+        })
     }
 
     /// Copies the log into the database and closes it: the folder then holds one file and the lock.
@@ -324,10 +336,7 @@ impl Store {
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
-        match self.poison.get() {
-            None => Ok(()),
-            Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
-        }
+        refuse_if_poisoned(&self.poison)
     }
 
     fn poison_on<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -361,9 +370,6 @@ impl Store {
         let written = self.poison_on(outcome)?;
         self.meta = meta;
         self.log_is_copied = false;
-        if self.wal.is_none() && matches!(self.options.durability, Durability::Interval(_)) {
-            self.wal = File::open(beside(&self.path, "-wal")).ok();
-        }
         Ok(written)
     }
 }
@@ -377,25 +383,34 @@ impl Drop for Store {
     }
 }
 
-/// A second connection that checkpoints while the store commits; see [`Store::checkpointer`].
+/// A second connection that checkpoints and syncs while the store commits; see [`Store::checkpointer`].
 ///
 /// It is to be dropped before the store, or else the store's folder is unlocked while it is open.
 #[derive(Debug)]
 pub struct Checkpointer {
     connection: Connection,
     path: PathBuf,
+    wal: File,
+    durability: Durability,
     poison: Arc<OnceLock<String>>,
 }
 
 impl Checkpointer {
+    /// As [`Store::sync`], but commits do not wait.
+    ///
+    /// # Errors
+    /// As [`Store::sync`].
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        refuse_if_poisoned(&self.poison)?;
+        poison_on(&self.poison, sync_log(&self.wal, &self.path, self.durability))
+    }
+
     /// As [`Store::checkpoint`], but commits do not wait.
     ///
     /// # Errors
     /// As [`Store::checkpoint`]; it poisons the store, too.
     pub fn run(&mut self) -> Result<Checkpoint, StoreError> {
-        if let Some(cause) = self.poison.get() {
-            return Err(StoreError::Poisoned { cause: cause.clone() });
-        }
+        refuse_if_poisoned(&self.poison)?;
         poison_on(&self.poison, checkpoint(&self.connection, &self.path))
     }
 }
@@ -407,6 +422,13 @@ impl Drop for Checkpointer {
     }
 }
 
+fn refuse_if_poisoned(poison: &OnceLock<String>) -> Result<(), StoreError> {
+    match poison.get() {
+        None => Ok(()),
+        Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
+    }
+}
+
 fn poison_on<T>(poison: &OnceLock<String>, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
     if let Err(error) = &outcome
         && error.poisons()
@@ -414,6 +436,23 @@ fn poison_on<T>(poison: &OnceLock<String>, outcome: Result<T, StoreError>) -> Re
         let _ = poison.set(error.to_string());
     }
     outcome
+}
+
+/// Opens the log of an open database for syncing. SQLite locks the database, not the log, so closing this
+/// gives up no lock.
+fn open_log(path: &Path) -> Result<File, StoreError> {
+    let wal = beside(path, "-wal");
+    File::open(&wal).map_err(|error| StoreError::of_io(&error, &wal, "opening the log"))
+}
+
+fn sync_log(log: &File, path: &Path, durability: Durability) -> Result<(), StoreError> {
+    match durability {
+        Durability::Always | Durability::Never => Ok(()),
+        Durability::Interval(_) => log.sync_data().map_err(|error| StoreError::Io {
+            path: beside(path, "-wal"),
+            detail: format!("syncing the log: {error}"),
+        }),
+    }
 }
 
 fn checkpoint(connection: &Connection, path: &Path) -> Result<Checkpoint, StoreError> {

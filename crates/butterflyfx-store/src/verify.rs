@@ -2,17 +2,21 @@
 
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::folder::DATABASE_FILE;
+use crate::folder::{DATABASE_FILE, beside, is_always_synced};
 use crate::meta::Counts;
 use crate::scan::scan;
 use crate::store::{check_marks, connect};
+use crate::wal;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Problems listed at most; one broken page can break thousands of rows.
 const PROBLEMS_MAX: usize = 100;
+
+/// A log that has not changed for so long is at rest.
+const AT_REST: Duration = Duration::from_secs(1);
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +79,7 @@ fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
     }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check_marks(&connection, path)?;
+    report.problems.extend(log_damage(path)?);
     report.problems.extend(pages(&connection, path)?);
     let problems = &mut report.problems;
     let mut complain = |sentence| {
@@ -87,6 +92,20 @@ fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
     report.counts = scanned.counts;
     report.digest = scanned.digest;
     Ok(())
+}
+
+/// What is wrong with the log of a database that nobody writes to. A log that grows while it is read may look
+/// damaged, so one that changed a moment ago is left out: its server would have refused to start.
+pub(crate) fn log_damage(path: &Path) -> Result<Option<String>, StoreError> {
+    let wal = beside(path, "-wal");
+    let changed = || fs::metadata(&wal).and_then(|data| data.modified()).ok();
+    let before = changed();
+    let is_at_rest = before.and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= AT_REST);
+    if !is_at_rest || !is_always_synced(path.parent().unwrap_or(Path::new("."))) {
+        return Ok(None);
+    }
+    let damage = wal::damage(&wal).map_err(|error| StoreError::of_io(&error, &wal, "reading the log"))?;
+    Ok(damage.filter(|_| changed() == before))
 }
 
 /// SQLite's check of pages, cells, free list, indexes and column constraints.

@@ -80,10 +80,11 @@ fn a_backup_is_one_file_that_can_be_read_only() {
     names.sort();
     assert_eq!(names, ["backup", "data"]);
     assert!(matches!(backup(&data, &file), Err(StoreError::Exists { .. })));
-    // Of a folder that nobody uses, too, and of a backup.
+    // Of a folder that nobody uses, too, and of a backup; a folder of a folder.
     store.close().unwrap();
     assert_eq!(backup(&data, &folder.path().join("second")).unwrap().digest, made.digest);
     assert_eq!(backup(&file, &folder.path().join("third")).unwrap().digest, made.digest);
+    assert_eq!(restore(&data, &folder.path().join("deep/er")).unwrap().digest, made.digest);
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn check(fault: &str, end: &[&str]) {
 fn syncs_and_writes_that_fail() {
     for at in [4, 5, 9, 15] {
         // Once or for ever.
-        check(&format!("fsync:error=EIO:when={at}"), &["io"]);
-        check(&format!("fsync:error=EIO:when={at}+"), &["io"]);
+        check(&format!("fsync,fdatasync:error=EIO:when={at}"), &["io"]);
+        check(&format!("fsync,fdatasync:error=EIO:when={at}+"), &["io"]);
     }
     for at in [10, 11, 12, 13, 40, 41] {
         check(&format!("pwrite64:error=EIO:when={at}+"), &["io"]);

@@ -139,9 +139,10 @@ fn numbers_are_never_used_twice() {
     store.commit(&[Change::RelationshipCreated(relationship(9, 5, 6))], &[]).unwrap();
     store.commit(&[Change::RelationshipDeleted(relationship(9, 5, 6))], &[]).unwrap();
     store.commit(&[Change::SubstrateDeleted(substrate(6))], &[]).unwrap();
+    store.raise_next(Next { substrate: 0, relationship: 20 }).unwrap();
     store.close().unwrap();
     let (_, recovered) = reopen(folder.path()).unwrap();
-    assert_eq!(recovered.next, Next { substrate: 7, relationship: 10 });
+    assert_eq!(recovered.next, Next { substrate: 7, relationship: 20 });
     assert_eq!(recovered.counts, Counts { substrates: 1, ..Counts::default() });
 }
 
@@ -155,6 +156,7 @@ fn each_durability() {
         store.commit(&substrates(0, 100), &[]).unwrap();
         store.sync().unwrap();
         let mut checkpointer = store.checkpointer().unwrap();
+        checkpointer.sync().unwrap();
         let done = checkpointer.run().unwrap();
         assert!(done.pages > 0 && done.copied == done.pages, "{done:?}");
         store.commit(&substrates(100, 100), &[]).unwrap();
@@ -207,4 +209,13 @@ fn a_receiver_that_refuses_is_quoted() {
         other => panic!("{other:?}"),
     }
     assert_eq!(read_back(&mut store).unwrap().0.substrates.len(), 20_000);
+}
+
+/// The server's writer is a thread of its own.
+#[test]
+fn a_store_can_move_to_another_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Store>();
+    moves::<butterflyfx_store::Checkpointer>();
+    moves::<StoreError>();
 }

@@ -127,3 +127,31 @@ fn numbers_of_types() {
         &expected.join("\n"),
     );
 }
+
+/// `docs/storage.md` shows queries that run, and names every table and column.
+#[test]
+fn the_page_on_storage() {
+    let page = include_str!("../../../../docs/storage.md");
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let queries = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut ran = 0;
+    for query in queries.split_inclusive(';').filter(|text| text.contains(';')) {
+        connection.prepare(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        ran += 1;
+    }
+    assert!(ran > 4);
+    let names =
+        "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
+    let mut statement = connection.prepare(names).unwrap();
+    let names = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?])).unwrap();
+    for name in names.flat_map(|pair: rusqlite::Result<[String; 2]>| pair.unwrap()) {
+        assert!(name == "key" || name == "value" || page.contains(&format!("`{name}`")), "{name}");
+    }
+    let mut statement = connection.prepare("SELECT key FROM meta").unwrap();
+    for key in statement.query_map([], |row| row.get::<_, String>(0)).unwrap() {
+        let key = key.unwrap();
+        assert!(page.contains(&format!("`{key}`")), "{key}");
+    }
+}
