@@ -6,10 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program with these arguments and variables, and nothing else in its environment.
+/// The program with these arguments and variables, and nothing else in its environment but that it keeps
+/// nothing; `durable.rs` is for what it keeps.
 fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_butterflyfx"));
-    command.args(arguments).env_clear().envs(variables.iter().copied());
+    command.args(arguments).env_clear().env("BUTTERFLYFX_IN_MEMORY", "true").envs(variables.iter().copied());
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -145,7 +146,11 @@ fn is_ready_asks_the_server() {
 #[test]
 fn it_outlives_a_lack_of_file_descriptors() {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 40; exec \"$0\" --port 0", env!("CARGO_BIN_EXE_butterflyfx")]);
+    command.env("BUTTERFLYFX_IN_MEMORY", "true").args([
+        "-c",
+        "ulimit -n 40; exec \"$0\" --port 0",
+        env!("CARGO_BIN_EXE_butterflyfx"),
+    ]);
     let running = Running::of(command);
     let many: Vec<TcpStream> =
         (0..100).map(|_| TcpStream::connect(running.address()).expect("the kernel accepts")).collect();
@@ -177,7 +182,8 @@ fn wrong_use_is_code_2_and_says_what_is_wrong() {
     check(&[], &[("HOST", "0.0.0.0")], "--insecure-no-auth");
     check(&[], &[("BUTTERFLYFX_WORKERS", "many")], "BUTTERFLYFX_WORKERS");
     check(&["--config", "/no/such/file.toml"], &[], "/no/such/file.toml");
-    check(&["--data-dir", "x"], &[], "--data-dir");
+    check(&["--data-dir", ""], &[], "--data-dir");
+    check(&["--durability", "mostly"], &[], "always, interval or never");
 }
 
 #[test]
