@@ -7,6 +7,7 @@
 //! gathers. Without a store it does the same but for the commit.
 
 use crate::error::StoreError;
+use crate::kept::KeptAnswer;
 use crate::store::{Checkpointer, Durability, Store, now};
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::draft::Draft;
@@ -47,6 +48,8 @@ type Errand = Box<dyn FnOnce(&mut Store) + Send>;
 pub enum Attempt {
     /// It is in the draft.
     Done(Completion),
+    /// It changes nothing but has an answer kept.
+    Keep(KeptAnswer, Completion),
     /// It has to come again with the next draft.
     Later,
 }
@@ -349,6 +352,7 @@ impl Writer<'_> {
         let mut draft = self.shared.engine.draft(self.last);
         let mut done: Vec<Completion> = Vec::new();
         let mut put_off = VecDeque::new();
+        let mut answers = Vec::new();
         // While there is no room each goes alone, so that a delete does not fail with a creation.
         let is_alone = self.shared.is_full.load(Ordering::Relaxed);
         while draft.changes().len() < GROUP_CHANGES_MAX
@@ -357,6 +361,10 @@ impl Writer<'_> {
         {
             match catch_unwind(AssertUnwindSafe(|| job(&mut draft))) {
                 Ok(Attempt::Done(completion)) => done.push(completion),
+                Ok(Attempt::Keep(answer, completion)) => {
+                    answers.push(answer);
+                    done.push(completion);
+                }
                 Ok(Attempt::Later) => put_off.push_back(job),
                 Err(_) => {
                     // What the draft holds may be half of something.
@@ -373,14 +381,14 @@ impl Writer<'_> {
         let changes = draft.changes().len() as u64;
         let began = Instant::now();
         let outcome = match &mut self.store {
-            Some(store) if changes > 0 => store.commit(draft.changes(), &[]),
+            Some(store) if changes > 0 || !answers.is_empty() => store.commit(draft.changes(), &answers),
             _ => Ok(()),
         };
         match outcome {
             Ok(()) => {
                 let took = if self.store.is_some() { began.elapsed() } else { Duration::ZERO };
                 draft.apply();
-                if changes > 0 {
+                if changes > 0 || !answers.is_empty() {
                     self.shared.is_full.store(false, Ordering::Relaxed);
                     self.is_dirty = true;
                     (self.shared.observer)(&Commit { commands: done.len() as u64, changes, took });

@@ -5,11 +5,13 @@ use crate::clock;
 use crate::config::Config;
 use crate::evaluation::Workers;
 use crate::metrics::Metrics;
+use crate::room::Room;
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
 use butterflyfx_store::{Commit, CommitQueue, KeptAnswer, Receive, Recovered, Store, StoreError};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -36,6 +38,10 @@ pub struct App {
     pub version: &'static str,
     /// Threads for work too long for a network thread. See [`crate::evaluation`].
     pub(crate) workers: Workers,
+    /// Whether there is room for more.
+    pub room: Room,
+    /// Answers that the store had kept, until those who answer take them.
+    pub(crate) kept_answers: Mutex<Vec<KeptAnswer>>,
     readiness: AtomicU8,
 }
 
@@ -59,7 +65,7 @@ impl App {
     /// A thread cannot be started.
     pub fn new(config: Config) -> Result<Arc<App>, StoreError> {
         let engine = Arc::new(Engine::new(config.limits.clone()));
-        App::start(config, engine, None)
+        App::start(config, engine, None, Vec::new())
     }
 
     /// An engine with what the data folder holds, and a store that writes down what changes.
@@ -69,13 +75,19 @@ impl App {
     pub fn open(config: Config) -> Result<(Arc<App>, Recovered), StoreError> {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
         let engine = Arc::new(Engine::new(config.limits.clone()));
-        let mut receiver = Receiver { engine: &engine };
+        let mut receiver = Receiver { engine: &engine, answers: Vec::new() };
         let recovered = store.recover(&mut receiver)?;
+        let answers = receiver.answers;
         engine.restore_sequences(recovered.next.substrate, recovered.next.relationship);
-        Ok((App::start(config, engine, Some(store))?, recovered))
+        Ok((App::start(config, engine, Some(store), answers)?, recovered))
     }
 
-    fn start(config: Config, engine: Arc<Engine>, store: Option<Store>) -> Result<Arc<App>, StoreError> {
+    fn start(
+        config: Config,
+        engine: Arc<Engine>,
+        store: Option<Store>,
+        kept_answers: Vec<KeptAnswer>,
+    ) -> Result<Arc<App>, StoreError> {
         let metrics = Arc::new(Metrics::new());
         let observer = {
             let metrics = Arc::clone(&metrics);
@@ -90,6 +102,8 @@ impl App {
             started_at: clock::now(),
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
+            room: Room::default(),
+            kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             config,
         }))
@@ -113,6 +127,7 @@ impl App {
 /// Puts what is read back into an engine.
 struct Receiver<'a> {
     engine: &'a Engine,
+    answers: Vec<KeptAnswer>,
 }
 
 impl Receive for Receiver<'_> {
@@ -129,7 +144,8 @@ impl Receive for Receiver<'_> {
         Ok(())
     }
 
-    fn kept_answers(&mut self, _: Vec<KeptAnswer>) -> Result<(), String> {
+    fn kept_answers(&mut self, answers: Vec<KeptAnswer>) -> Result<(), String> {
+        self.answers.extend(answers);
         Ok(())
     }
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub durability: DurabilityLevel,
     pub durability_interval: Duration,
     pub store_cache: u64,
+    pub disk_free_min: u64,
+    pub max_memory: u64,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub http: HttpSettings,
@@ -109,6 +111,8 @@ impl Default for Config {
             durability: DurabilityLevel::Always,
             durability_interval: Duration::from_secs(1),
             store_cache: 32 * MIB,
+            disk_free_min: 64 * MIB,
+            max_memory: 0,
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             http: HttpSettings {

@@ -58,7 +58,7 @@ pub struct Service {
 impl Service {
     /// The whole API over this program.
     pub fn new(app: Arc<App>) -> Service {
-        let idempotency = Idempotency::new(app.config.idempotency_keep, app.config.idempotency_memory);
+        let idempotency = Idempotency::of(&app);
         let api = Arc::new(Api { app, idempotency });
         let (routes, _) = openapi::routes().split_for_parts();
         let routes = routes

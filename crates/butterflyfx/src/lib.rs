@@ -13,6 +13,7 @@ pub mod evaluation;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod room;
 pub mod server;
 mod tidying;
 pub mod writing;

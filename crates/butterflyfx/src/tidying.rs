@@ -1,9 +1,10 @@
 //! Gives back what deletes have left behind, when there is time: a thread that looks now and then,
-//! and works in pieces of a millisecond with as long a rest after each.
+//! and works in pieces of a millisecond with as long a rest after each. It also looks whether there is
+//! room for more.
 
 use crate::app::App;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two looks while there is nothing to do.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -23,9 +24,14 @@ pub(crate) fn start(app: &Arc<App>) {
 fn work(app: &Weak<App>) {
     crate::evaluation::yield_to_short_work();
     let mut has_more = false;
+    let mut looked = Instant::now();
     loop {
         std::thread::sleep(if has_more { REST } else { LOOK_INTERVAL });
         let Some(app) = app.upgrade() else { return };
+        if looked.elapsed() >= LOOK_INTERVAL {
+            app.room.look(&app);
+            looked = Instant::now();
+        }
         has_more = (has_more || app.engine.wants_tidying()) && app.engine.tidy();
     }
 }

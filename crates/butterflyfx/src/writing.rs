@@ -2,6 +2,7 @@
 //! a store means when they are written down. See [`butterflyfx_store::CommitQueue`].
 
 use crate::app::App;
+use crate::room::Shortage;
 use butterflyfx_engine::decide::{PreparedRelationship, PreparedSubstrate};
 use butterflyfx_engine::draft::{Draft, Later};
 use butterflyfx_engine::error::EngineError;
@@ -9,7 +10,7 @@ use butterflyfx_engine::identity::{RelationshipId, SubstrateId};
 use butterflyfx_engine::model::{Created, OnConflict, Precondition, Relationship, Substrate, SubstratePatch};
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::shape::Checked;
-use butterflyfx_store::{Attempt, CommitFailure};
+use butterflyfx_store::{Attempt, CommitFailure, KeptAnswer};
 use tokio::sync::oneshot;
 
 /// Why a change did not take effect.
@@ -19,10 +20,18 @@ pub enum WriteFailure {
     Engine(EngineError),
     /// It could not be written down.
     Commit(CommitFailure),
+    /// There is no room for more.
+    Short(Shortage),
     /// The server is stopping.
     Stopping,
     /// The writer panicked on it; nothing was stored. The log says more.
     Panicked,
+}
+
+impl From<Shortage> for WriteFailure {
+    fn from(shortage: Shortage) -> WriteFailure {
+        WriteFailure::Short(shortage)
+    }
 }
 
 impl From<EngineError> for WriteFailure {
@@ -75,6 +84,31 @@ async fn write_once<T: Send + 'static>(
     }
 }
 
+/// Has an answer kept in the store, so that it can be given again after a restart.
+///
+/// # Errors
+/// It could not be written down.
+pub async fn keep_answer(app: &App, answer: KeptAnswer) -> Result<(), WriteFailure> {
+    let (done, told) = oneshot::channel();
+    let mut work = Some((answer, done));
+    let job = Box::new(move |_: &mut Draft<'_>| match work.take() {
+        Some((answer, done)) => Attempt::Keep(
+            answer,
+            Box::new(move |outcome| {
+                let _ = done.send(outcome);
+            }),
+        ),
+        None => Attempt::Done(Box::new(|_| {})),
+    });
+    if !app.queue.submit(job) {
+        return Err(WriteFailure::Stopping);
+    }
+    match told.await {
+        Ok(outcome) => outcome.map_err(WriteFailure::Commit),
+        Err(_) => Err(WriteFailure::Panicked),
+    }
+}
+
 /// Creates a substrate.
 ///
 /// # Errors
@@ -84,6 +118,7 @@ pub async fn create_substrate(
     new: PreparedSubstrate,
     on_conflict: OnConflict,
 ) -> Result<Created<Substrate>, WriteFailure> {
+    app.room.check()?;
     let mut new = Some(new);
     write_once(app, move |draft| draft.create_substrate(&mut new, on_conflict)).await
 }
@@ -97,6 +132,7 @@ pub async fn put_substrate(
     new: PreparedSubstrate,
     precondition: Precondition,
 ) -> Result<Created<Substrate>, WriteFailure> {
+    app.room.check()?;
     let mut new = Some(new);
     write_once(app, move |draft| draft.put_substrate(&mut new, &precondition)).await
 }
@@ -112,6 +148,7 @@ pub async fn patch_substrate(
     checked: Option<(ExpressionType, Checked)>,
     precondition: Precondition,
 ) -> Result<Substrate, WriteFailure> {
+    app.room.check()?;
     let plan =
         move |draft: &mut Draft<'_>| draft.patch_substrate(id, &patch, checked.as_ref(), &precondition);
     Ok(write(app, plan).await??)
@@ -141,6 +178,7 @@ pub async fn create_relationship(
     new: PreparedRelationship,
     on_conflict: OnConflict,
 ) -> Result<Created<Relationship>, WriteFailure> {
+    app.room.check()?;
     let mut new = Some(new);
     write_once(app, move |draft| draft.create_relationship(&mut new, on_conflict)).await
 }
@@ -158,6 +196,7 @@ pub async fn delete_relationship(app: &App, id: RelationshipId) -> Result<(), Wr
 /// # Errors
 /// As [`create_substrate`].
 pub async fn create_index(app: &App, metadata_key: String) -> Result<bool, WriteFailure> {
+    app.room.check()?;
     Ok(write(app, move |draft| draft.create_index(&metadata_key)).await??)
 }
 

@@ -140,6 +140,10 @@ pub static SETTINGS: &[Setting] = &[
         "How often changes are synced to the disk with `--durability interval`."),
     setting!(STORAGE, "store-cache", bytes store_cache: u64, MIB, 64 * 1024 * MIB,
         "Bytes of pages that the database keeps in memory. The state is in memory anyway, so this only speeds up deletes and changes of what is old."),
+    setting!(STORAGE, "disk-free-min", bytes disk_free_min: u64, 0, 1024 * 1024 * MIB,
+        "Bytes that stay free on the disk of the data folder, beside what the database's log needs. Below that, what creates or changes is answered 507, while reading and deleting go on. 0 tries until the disk is full."),
+    setting!(STORAGE, "max-memory", bytes max_memory: u64, 0, 1024 * 1024 * MIB,
+        "Resident bytes of the process from which on what creates or changes is answered 507, so that the kernel does not end it. 0 means no bound. Leave a few hundred megabytes to the machine."),
     setting!(@row LOGGING, "log-level", "LEVEL", Some("LOG_LEVEL"), |config| show_log_level(config.log_level), |config, text| {
         config.log_level = read_log_level(text)?;
         Ok(())

@@ -527,6 +527,7 @@ impl<K: Kind> Batch<K> {
         let Some(Prepared { new, slots }) = ready? else {
             return Ok(None);
         };
+        self.api.app.room.check()?;
         let options = self.options;
         let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
         let writing = writing::write(&self.api.app, move |draft| {
@@ -624,6 +625,7 @@ impl<K: Kind> Batch<K> {
                 return Err(problem.of_atomic_batch(all.len()));
             }
         }
+        self.api.app.room.check()?;
         let planned =
             writing::write(&self.api.app, move |draft| K::plan_all(draft, &mut all, options)).await?;
         let results = planned.map_err(|error| match error {

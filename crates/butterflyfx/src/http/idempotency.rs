@@ -1,12 +1,17 @@
 //! `Idempotency-Key`: a POST that is sent twice is done once, and answered twice.
 //!
 //! Answers are kept by path and key, for a time and within a bound of memory; the oldest go
-//! first. What was asked is kept as a hash, so that a key cannot be used for something else.
+//! first. What was asked is kept as a hash, so that a key cannot be used for something else. With a store
+//! they outlive a restart: an answer is written down before it is given.
 
 use super::problem::{Code, Outcome, Problem};
+use crate::app::App;
+use crate::{clock, writing};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use butterflyfx_engine::model::Timestamp;
+use butterflyfx_store::KeptAnswer;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
@@ -15,7 +20,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -39,6 +44,8 @@ pub(super) struct Idempotency {
     table: Mutex<Table>,
     keep: Duration,
     bytes_max: usize,
+    /// Where answers are written down, if anywhere.
+    app: Weak<App>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +71,17 @@ struct Kept {
 }
 
 impl Kept {
+    /// As the store had it; `None` where it is no answer.
+    fn of(answer: &KeptAnswer) -> Option<Kept> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &answer.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            headers.append(name, HeaderValue::from_str(value).ok()?);
+        }
+        let status = StatusCode::from_u16(answer.status).ok()?;
+        Some(Kept { status, headers, body: answer.body.clone() })
+    }
+
     fn replay(&self) -> Response {
         let mut response = Response::new(Body::from(self.body.clone()));
         *response.status_mut() = self.status;
@@ -80,12 +98,12 @@ impl Table {
         }
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((_, name)) = self.order.pop_front()
-            && let Some(Entry::Done(_, kept)) = self.entries.remove(&name)
-        {
+    fn forget_oldest(&mut self) -> Option<Arc<str>> {
+        let (_, name) = self.order.pop_front()?;
+        if let Some(Entry::Done(_, kept)) = self.entries.remove(&name) {
             self.bytes = self.bytes.saturating_sub(size(&name, &kept));
         }
+        Some(name)
     }
 }
 
@@ -117,10 +135,32 @@ enum Known {
 }
 
 impl Idempotency {
-    /// Keeps answers for a time, and so many bytes of them.
-    pub(super) fn new(keep: Duration, bytes_max: u64) -> Arc<Idempotency> {
+    /// Keeps answers for a time, and so many bytes of them, in memory only.
+    #[cfg(test)]
+    fn new(keep: Duration, bytes_max: u64) -> Arc<Idempotency> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        Arc::new(Idempotency { table: Mutex::default(), keep, bytes_max })
+        Arc::new(Idempotency { table: Mutex::default(), keep, bytes_max, app: Weak::new() })
+    }
+
+    /// As the settings say, with what the store had kept.
+    pub(super) fn of(app: &Arc<App>) -> Arc<Idempotency> {
+        let bytes_max = usize::try_from(app.config.idempotency_memory).unwrap_or(usize::MAX);
+        let idempotency = Idempotency {
+            table: Mutex::default(),
+            keep: app.config.idempotency_keep,
+            bytes_max,
+            app: Arc::downgrade(app),
+        };
+        let (now, today) = (Instant::now(), clock::now());
+        for answer in std::mem::take(&mut *app.kept_answers.lock()) {
+            let left = Duration::from_micros(answer.expires_at.0.saturating_sub(today.0).max(0) as u64);
+            // An instant before the machine's start cannot be told; such an answer is kept for longer.
+            let kept_at = now.checked_sub(idempotency.keep.saturating_sub(left)).unwrap_or(now);
+            if let Some(kept) = Kept::of(&answer) {
+                idempotency.insert(answer.name.into(), answer.request_hash, kept, kept_at);
+            }
+        }
+        Arc::new(idempotency)
     }
 
     fn claim(self: &Arc<Self>, name: Arc<str>, now: Instant) -> Outcome<Known> {
@@ -139,19 +179,64 @@ impl Idempotency {
         }
     }
 
-    fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, now: Instant) {
-        let size = size(&claim.name, &kept);
+    /// Keeps an answer; `false` where it is too long. Answers that others had to make room for are
+    /// forgotten by the store, too.
+    fn insert(&self, name: Arc<str>, hash: RequestHash, kept: Kept, now: Instant) -> bool {
+        let size = size(&name, &kept);
         if size > self.bytes_max {
-            return;
+            return false;
         }
         let mut table = self.table.lock();
         table.forget_old(now, self.keep);
+        let mut forgotten = Vec::new();
         while table.bytes + size > self.bytes_max && !table.order.is_empty() {
-            table.forget_oldest();
+            forgotten.extend(table.forget_oldest());
         }
         table.bytes += size;
-        table.order.push_back((now, Arc::clone(&claim.name)));
-        table.entries.insert(Arc::clone(&claim.name), Entry::Done(hash, Arc::new(kept)));
+        table.order.push_back((now, Arc::clone(&name)));
+        table.entries.insert(name, Entry::Done(hash, Arc::new(kept)));
+        drop(table);
+        if !forgotten.is_empty()
+            && let Some(app) = self.app.upgrade()
+        {
+            app.queue.run_errand(move |store| {
+                let names: Vec<&str> = forgotten.iter().map(|name| &**name).collect();
+                // A failure shows at the next commit; what stays expires by itself.
+                let _ = store.forget_answers(&names);
+            });
+        }
+        true
+    }
+
+    /// Keeps the answer to a claimed request, in the store before anyone is given it.
+    async fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, now: Instant) {
+        if size(&claim.name, &kept) > self.bytes_max {
+            return;
+        }
+        if let Some(app) = self.app.upgrade()
+            && app.queue.is_durable()
+        {
+            let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
+            let answer = KeptAnswer {
+                name: claim.name.to_string(),
+                expires_at: Timestamp(clock::now().0.saturating_add(keep)),
+                request_hash: hash,
+                status: kept.status.as_u16(),
+                headers: kept
+                    .headers
+                    .iter()
+                    .filter_map(|(name, value)| {
+                        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+                    })
+                    .collect(),
+                body: kept.body.clone(),
+            };
+            if let Err(failure) = writing::keep_answer(&app, answer).await {
+                // What the answer speaks of has taken effect, so it is given all the same.
+                tracing::warn!(?failure, "an answer is kept in memory only");
+            }
+        }
+        self.insert(Arc::clone(&claim.name), hash, kept, now);
     }
 
     /// Answers a POST that has the header: from what is kept, or by asking `inner` once.
@@ -274,7 +359,7 @@ async fn keep_answer(claim: &Claim, hash: Option<RequestHash>, response: Respons
     let mut headers = head.headers.clone();
     headers.remove(CONTENT_LENGTH);
     let kept = Kept { status: head.status, headers, body: body.clone() };
-    claim.idempotency.keep(claim, hash, kept, Instant::now());
+    claim.idempotency.keep(claim, hash, kept, Instant::now()).await;
     Response::from_parts(head, Body::from(body))
 }
 
@@ -345,13 +430,13 @@ mod tests {
         let now = Instant::now();
         for name in ["a", "b", "c", "d"] {
             let claim = claim(&store, name, now).expect("a new key");
-            store.keep(&claim, [0; 32], kept(700), now);
+            store.insert(Arc::clone(&claim.name), [0; 32], kept(700), now);
         }
         let there = |name: &str| matches!(store.claim(name.into(), now), Ok(Known::Done(..)));
         assert_eq!(["a", "b", "c", "d"].map(there), [false, true, true, true]);
         assert!(store.table.lock().bytes <= 3_000);
         let claim = claim(&store, "huge", now).expect("a new key");
-        store.keep(&claim, [0; 32], kept(5_000), now);
+        assert!(!store.insert(Arc::clone(&claim.name), [0; 32], kept(5_000), now));
         drop(claim);
         assert!(!there("huge") && there("d"));
     }
@@ -361,7 +446,7 @@ mod tests {
         let store = Idempotency::new(Duration::from_secs(60), 3_000);
         let now = Instant::now();
         let first = claim(&store, "a", now).expect("a new key");
-        store.keep(&first, [0; 32], kept(10), now);
+        store.insert(Arc::clone(&first.name), [0; 32], kept(10), now);
         drop(first);
         assert!(claim(&store, "a", now + Duration::from_secs(59)).is_none());
         assert!(claim(&store, "a", now + Duration::from_secs(60)).is_some());

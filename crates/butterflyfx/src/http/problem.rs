@@ -2,6 +2,7 @@
 //! and an explanation. No other file knows which status an error has.
 
 use crate::evaluation::{EvaluateFailure, OffloadFailure};
+use crate::room::Shortage;
 use crate::writing::WriteFailure;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -644,11 +645,27 @@ impl From<WriteFailure> for Box<Problem> {
         match failure {
             WriteFailure::Engine(error) => error.into(),
             WriteFailure::Commit(failure) => failure.into(),
+            WriteFailure::Short(shortage) => shortage.into(),
             WriteFailure::Stopping => {
                 Problem::new(Code::Overloaded, "the server is stopping; nothing was stored")
             }
             WriteFailure::Panicked => OffloadFailure::Panicked.into(),
         }
+    }
+}
+
+impl From<Shortage> for Box<Problem> {
+    #[cold]
+    fn from(shortage: Shortage) -> Box<Problem> {
+        let detail = match shortage {
+            Shortage::Memory => {
+                "the server holds as much memory as `max-memory` lets it; nothing was stored. Reading and deleting go on, and creating when there is room again"
+            }
+            Shortage::Disk => {
+                "the disk that holds the database has less free than `disk-free-min`; nothing was stored. Reading and deleting go on, and creating when there is room again"
+            }
+        };
+        Problem::new(Code::OutOfStorage, detail)
     }
 }
 
