@@ -33,6 +33,10 @@ const STEP: usize = if cfg!(test) { 3 } else { 64 };
 /// Relationships that a delete takes along in one draft; the rest follows in the next.
 const CASCADE_MAX: usize = if cfg!(test) { 5 } else { 4096 };
 
+/// Ends of relationships that a draft remembers one by one; beyond that it only knows that there are
+/// many, and a delete of any substrate comes later.
+const ENDS_MAX: usize = if cfg!(test) { 4 } else { 256 };
+
 /// The command has to come again, with the next draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Later;
@@ -76,8 +80,9 @@ pub struct Draft<'a> {
     substrates: HashMap<u64, Touched, RandomState>,
     /// Relationships by identity: the change that makes it, or none where it is deleted.
     relationships: HashMap<u64, Option<usize>, RandomState>,
-    /// Substrates whose relationships become more or fewer.
+    /// Substrates whose relationships become more or fewer, unless there are too many to tell.
     ends: HashSet<u64, RandomState>,
+    has_many_ends: bool,
     indexes: HashSet<String, RandomState>,
     substrates_made: usize,
     relationships_made: usize,
@@ -95,6 +100,7 @@ impl Engine {
             substrates: HashMap::default(),
             relationships: HashMap::default(),
             ends: HashSet::default(),
+            has_many_ends: false,
             indexes: HashSet::default(),
             substrates_made: 0,
             relationships_made: 0,
@@ -271,7 +277,7 @@ impl Draft<'_> {
         precondition: &Precondition,
         begun: &mut Option<u64>,
     ) -> std::result::Result<Result<()>, Later> {
-        if self.substrates.contains_key(&id.0) || self.ends.contains(&id.0) {
+        if self.substrates.contains_key(&id.0) || self.has_many_ends || self.ends.contains(&id.0) {
             return Err(Later);
         }
         let engine = self.engine;
@@ -354,6 +360,9 @@ impl Draft<'_> {
         let engine = self.engine;
         let mut state = engine.state.read();
         let mut step: Vec<Result<PreparedRelationship>> = Vec::with_capacity(STEP);
+        self.relationships.reserve(new.len());
+        self.changes.reserve(new.len());
+        self.steps.reserve(new.len());
         loop {
             let mut is_stopped = false;
             while step.len() < STEP
@@ -566,10 +575,17 @@ impl Draft<'_> {
         Ok(Created { item, is_new })
     }
 
+    fn note_ends(&mut self, ends: [SubstrateId; 2]) {
+        if !self.has_many_ends {
+            self.ends.extend(ends.map(|end| end.0));
+            self.has_many_ends = self.ends.len() > ENDS_MAX;
+        }
+    }
+
     fn unrelate(&mut self, state: &State, slot: u32, id: RelationshipId) {
         self.relationships.insert(id.0, None);
         let edge = state.relationships.edge(slot);
-        self.ends.extend([edge.source, edge.target].map(|end| state.substrates.id(end).0));
+        self.note_ends([edge.source, edge.target].map(|end| state.substrates.id(end)));
         self.push(Change::RelationshipDeleted(relationship_record(state, slot)), Step::Plain);
     }
 
@@ -645,7 +661,7 @@ impl Draft<'_> {
         let sequence = state.relationships.ages.next_sequence() + self.relationships_made as u64;
         self.relationships_made += 1;
         self.relationships.insert(new.id.0, Some(self.changes.len()));
-        self.ends.extend([new.new.source.0, new.new.target.0]);
+        self.note_ends([new.new.source, new.new.target]);
         let mut new = new;
         let binding = new.binding.take();
         let id = new.id;

@@ -4,12 +4,14 @@
 
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::folder::DATABASE_FILE;
 use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Next};
 use crate::scan::{Part, scan};
+use crate::store::{check_marks, connect, now};
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -82,6 +84,22 @@ pub(crate) fn recover(
         next,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Reads everything in a database without changing it: as [`crate::Store::recover`], but from a data folder, in use
+/// or not, or a file such as a backup.
+///
+/// # Errors
+/// [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Refused`],
+/// [`StoreError::Io`].
+pub fn read(path: &Path, receiver: &mut impl Receive) -> Result<Recovered, StoreError> {
+    let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
+    if !path.exists() {
+        return Err(StoreError::Missing { path });
+    }
+    let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    check_marks(&connection, &path)?;
+    recover(&mut connection, &path, now(), receiver)
 }
 
 fn receive(parts: Receiver<Part>, now: Timestamp, receiver: &mut impl Receive) -> Result<(), String> {

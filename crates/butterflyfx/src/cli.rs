@@ -3,6 +3,7 @@
 pub mod is_ready;
 pub mod serve;
 mod store;
+mod transfer;
 
 use crate::app::VERSION;
 use crate::config::{ConfigError, SETTINGS, Sources};
@@ -60,6 +61,7 @@ pub fn command() -> Command {
         .subcommand(openapi)
         .subcommand(crate::bench::command())
         .subcommands(store::commands())
+        .subcommands(transfer::commands())
         .subcommand(completions)
 }
 
@@ -125,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(("openapi", _)) => print(&openapi_json()),
         Some(("bench", matches)) => crate::bench::run(matches),
         Some((name @ ("backup" | "restore" | "verify"), matches)) => store::run(name, matches),
+        Some((name @ ("export" | "import"), matches)) => transfer::run(name, matches),
         Some(("completions", matches)) => completions(matches),
         Some((other, _)) => {
             complain(&format!("there is no command {other:?}"));

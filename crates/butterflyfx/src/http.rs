@@ -20,7 +20,7 @@ mod rows;
 mod schema;
 mod substrates;
 mod system;
-mod time;
+pub(crate) mod time;
 mod wire;
 
 use crate::app::App;

@@ -60,7 +60,7 @@ pub(super) fn run(name: &str, matches: &ArgMatches) -> Exit {
     }
 }
 
-fn failed(error: &StoreError) -> Exit {
+pub(super) fn failed(error: &StoreError) -> Exit {
     complain(&error.to_string());
     match error {
         StoreError::Locked { .. } => Exit::InUse,

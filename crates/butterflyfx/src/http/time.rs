@@ -10,7 +10,7 @@ const MICROS_MIN: i64 = -62_167_219_200 * MICROS_PER_SECOND;
 const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND - 1;
 
 /// Appends a time as `2026-11-23T13:06:57.000001Z`. Years beyond 0 to 9999 are held there.
-pub(super) fn write(time: Timestamp, out: &mut String) {
+pub(crate) fn write(time: Timestamp, out: &mut String) {
     let micros = time.0.clamp(MICROS_MIN, MICROS_MAX);
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
@@ -63,7 +63,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// Reads an RFC 3339 time; `None` where it is none. Digits beyond microseconds are cut off; a
 /// leap second reads as the second before it.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let mut rest = text.as_bytes();
     let year = number(&mut rest, 4)?;
     expect(&mut rest, b"-")?;
