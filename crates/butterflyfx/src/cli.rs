@@ -24,12 +24,12 @@ pub enum Exit {
     Error = 1,
     /// The command line or a setting is wrong.
     Usage = 2,
+    /// The data folder is missing, in use, or holds a database where a new one is to be made.
+    Folder = 3,
     /// The address cannot be listened on.
     Address = 4,
     /// A second signal cut the shutdown short.
     Interrupted = 5,
-    /// Another process has the data folder.
-    InUse = 6,
     /// The database is damaged, of a later release, or cannot be read or written.
     Store = 7,
 }
@@ -126,8 +126,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(("is-ready", matches)) => is_ready::run(&sources(matches)),
         Some(("openapi", _)) => print(&openapi_json()),
         Some(("bench", matches)) => crate::bench::run(matches),
-        Some((name @ ("backup" | "restore" | "verify"), matches)) => store::run(name, matches),
-        Some((name @ ("export" | "import"), matches)) => transfer::run(name, matches),
+        Some((name @ ("backup" | "restore" | "verify"), matches)) => {
+            store::run(name, matches, &sources(matches))
+        }
+        Some((name @ ("export" | "import"), matches)) => transfer::run(name, matches, &sources(matches)),
         Some(("completions", matches)) => completions(matches),
         Some((other, _)) => {
             complain(&format!("there is no command {other:?}"));

@@ -4,6 +4,7 @@
 //! `Idempotency-Key` passes [`idempotency`], everything else is routed by axum to a handler. A
 //! refusal is a [`problem::Problem`] on every way, and gets its body here, where the path is known.
 
+mod admin;
 mod batch;
 pub(crate) mod etag;
 pub(crate) mod http_date;

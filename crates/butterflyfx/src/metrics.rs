@@ -7,6 +7,7 @@ mod render;
 pub(crate) mod routes;
 
 use crate::app::App;
+use butterflyfx_engine::model::Timestamp;
 use butterflyfx_store::Commit;
 use routes::{ROUTES, Route};
 use std::cell::Cell;
@@ -66,6 +67,8 @@ pub(crate) struct StorePart {
     pub(crate) changes: AtomicU64,
     pub(crate) durations: [AtomicU64; DURATION_BOUNDS_NS.len() + 1],
     pub(crate) duration_sum_ns: AtomicU64,
+    /// Microseconds since 1970 of the last backup through the API; 0 where there was none.
+    pub(crate) backed_up_at: AtomicU64,
 }
 
 /// What one thread counts.
@@ -206,6 +209,11 @@ impl Metrics {
     /// A handler or an evaluation panicked.
     pub fn panicked(&self) {
         count(&self.panics, 1);
+    }
+
+    /// Notes a backup.
+    pub(crate) fn backed_up(&self, at: Timestamp) {
+        self.store.backed_up_at.store(u64::try_from(at.0).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// Counts a commit.

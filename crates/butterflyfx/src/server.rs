@@ -148,7 +148,6 @@ impl Server {
 
     /// Serves the whole program's routes until `stop` is done.
     pub async fn run(self, stop: impl Future<Output = Stop>) {
-        crate::tidying::start(&self.app);
         let program = Program::new(&self.app);
         self.run_with(program, stop).await;
     }
@@ -156,6 +155,7 @@ impl Server {
     /// Serves whatever answers until `stop` is done.
     pub async fn run_with(self, answers: impl Answers, stop: impl Future<Output = Stop>) {
         let Server { app, listeners, .. } = self;
+        crate::tidying::start(&app);
         let settings = &app.config.http;
         let connections_max = settings.connections_max.min(Semaphore::MAX_PERMITS);
         let connections = Arc::new(Connections {

@@ -58,7 +58,7 @@ async fn serve(config: Config) -> Exit {
         Err(error) => {
             complain(&error.to_string());
             return match error {
-                StoreError::Locked { .. } => Exit::InUse,
+                StoreError::Locked { .. } => Exit::Folder,
                 _ => Exit::Store,
             };
         }

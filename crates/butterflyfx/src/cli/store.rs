@@ -1,6 +1,7 @@
 //! `butterflyfx backup`, `restore` and `verify`: what an operator does with a data folder.
 
-use super::{Exit, complain};
+use super::{Exit, complain, settings_args, wrong_settings};
+use crate::config::Sources;
 use butterflyfx_store::{Backup, Counts, Report, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
@@ -20,40 +21,39 @@ pub(super) fn commands() -> [Command; 3] {
     [
         Command::new("backup")
             .about("Copy a database into one file, also while a server writes to it; the copy is verified")
-            .arg(path("from", "The data folder (or a database file)"))
-            .arg(path("to", "The file to make; it must not be there"))
+            .args(data_dir())
+            .arg(path("file", "The file to make; it must not be there").required(true))
             .arg(as_json()),
         Command::new("restore")
             .about("Make a data folder from a backup, which is verified first")
-            .arg(path("backup", "The backup"))
-            .arg(path("folder", "The data folder to make; it must hold no database"))
+            .args(data_dir())
+            .arg(path("file", "The backup").required(true))
             .arg(as_json()),
         Command::new("verify")
             .about("Read everything in a database and say all that is wrong with it")
-            .arg(path("from", "The data folder, or a database file"))
+            .args(data_dir())
+            .arg(path("file", "A database file, such as a backup, instead of the data folder"))
             .arg(as_json()),
     ]
 }
 
-fn given(matches: &ArgMatches, name: &str) -> PathBuf {
-    matches.get_one::<PathBuf>(name).cloned().unwrap_or_default()
+/// The flags by which a command knows the data folder.
+pub(super) fn data_dir() -> Vec<Arg> {
+    settings_args(|name| name == "data-dir")
 }
 
 /// Runs one of the commands.
-pub(super) fn run(name: &str, matches: &ArgMatches) -> Exit {
+pub(super) fn run(name: &str, matches: &ArgMatches, sources: &Sources) -> Exit {
+    let folder = match sources.resolve() {
+        Ok(config) => config.data_dir,
+        Err(error) => return wrong_settings(&error),
+    };
     let is_json = matches.get_flag("json");
-    match name {
-        "backup" => copied(
-            butterflyfx_store::backup(&given(matches, "from"), &given(matches, "to")),
-            "backup",
-            is_json,
-        ),
-        "restore" => copied(
-            butterflyfx_store::restore(&given(matches, "backup"), &given(matches, "folder")),
-            "restored",
-            is_json,
-        ),
-        _ => match butterflyfx_store::verify(&given(matches, "from")) {
+    let file = matches.get_one::<PathBuf>("file");
+    match (name, file) {
+        ("backup", Some(file)) => copied(butterflyfx_store::backup(&folder, file), "backup", is_json),
+        ("restore", Some(file)) => copied(butterflyfx_store::restore(file, &folder), "restored", is_json),
+        _ => match butterflyfx_store::verify(file.unwrap_or(&folder)) {
             Ok(report) => verified(&report, is_json),
             Err(error) => failed(&error),
         },
@@ -63,8 +63,7 @@ pub(super) fn run(name: &str, matches: &ArgMatches) -> Exit {
 pub(super) fn failed(error: &StoreError) -> Exit {
     complain(&error.to_string());
     match error {
-        StoreError::Locked { .. } => Exit::InUse,
-        StoreError::Missing { .. } | StoreError::Exists { .. } => Exit::Usage,
+        StoreError::Locked { .. } | StoreError::Missing { .. } | StoreError::Exists { .. } => Exit::Folder,
         _ => Exit::Store,
     }
 }
@@ -106,7 +105,7 @@ fn copied(outcome: Result<Backup, StoreError>, what: &str, is_json: bool) -> Exi
 }
 
 fn verified(report: &Report, is_json: bool) -> Exit {
-    let exit = if report.problems.is_empty() { Exit::Ok } else { Exit::Store };
+    let exit = if report.is_sound() { Exit::Ok } else { Exit::Error };
     if is_json {
         let printed = print(
             &json!({

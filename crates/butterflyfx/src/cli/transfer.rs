@@ -5,8 +5,9 @@
 //! import checks. An import that was interrupted goes on where it stopped: what is in the data folder
 //! already is passed over.
 
-use super::{Exit, complain, store::failed};
-use crate::config::Config;
+use super::store::{data_dir, failed};
+use super::{Exit, complain, wrong_settings};
+use crate::config::{Config, Sources};
 use crate::http::time;
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::identity::SubstrateId;
@@ -15,7 +16,7 @@ use butterflyfx_engine::record::{Change, IndexRecord, RelationshipRecord, Substr
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::json::{self, write_document, write_text};
-use butterflyfx_store::{DATABASE_FILE, KeptAnswer, Next, Options, Receive, Recovered, Store, StoreError};
+use butterflyfx_store::{DATABASE_FILE, KeptAnswer, Next, Receive, Recovered, Store, StoreError};
 use clap::{Arg, ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
@@ -42,24 +43,26 @@ pub(super) fn commands() -> [Command; 2] {
     [
         Command::new("export")
             .about("Write everything in a database as lines of JSON, also while a server writes to it")
-            .arg(path("from", "The data folder, or a database file").required(true))
-            .arg(path("to", "The file to write; standard output unless given")),
+            .args(data_dir())
+            .arg(path("file", "The file to write; standard output unless given")),
         Command::new("import")
             .about(
                 "Read lines that `export` wrote into a data folder; goes on where an earlier import stopped",
             )
-            .arg(path("from", "The file, or - for standard input").required(true))
-            .arg(path("folder", "The data folder; made where it is not there").required(true)),
+            .args(data_dir())
+            .arg(path("file", "The file, or - for standard input").required(true)),
     ]
 }
 
 /// Runs one of the commands.
-pub(super) fn run(name: &str, matches: &ArgMatches) -> Exit {
-    let given = |name: &str| matches.get_one::<PathBuf>(name).cloned();
-    let from = given("from").unwrap_or_default();
-    let outcome = match (name, given("folder")) {
-        ("import", Some(folder)) => import(&from, &folder),
-        _ => export(&from, given("to").as_deref()),
+pub(super) fn run(name: &str, matches: &ArgMatches, sources: &Sources) -> Exit {
+    let config = match sources.resolve() {
+        Ok(config) => config,
+        Err(error) => return wrong_settings(&error),
+    };
+    let outcome = match (name, matches.get_one::<PathBuf>("file")) {
+        ("import", Some(file)) => import(file, &config),
+        (_, file) => export(&config.data_dir, file.map(PathBuf::as_path)),
     };
     match outcome {
         Ok(sentence) => {
@@ -324,9 +327,9 @@ impl Receive for Earlier<'_> {
 }
 
 impl Import {
-    fn open(folder: &Path) -> Result<Import, Failure> {
-        let mut store = Store::open(folder, &Options::default())?;
-        let engine = Engine::new(Config::default().limits);
+    fn open(config: &Config) -> Result<Import, Failure> {
+        let mut store = Store::open(&config.data_dir, &config.store_options())?;
+        let engine = Engine::new(config.limits.clone());
         let mut numbers = HashMap::new();
         store.recover(&mut Earlier { engine: &engine, numbers: &mut numbers })?;
         Ok(Import { store, engine, numbers, waiting: Vec::new(), passed_over: 0 })
@@ -399,7 +402,7 @@ impl Import {
     }
 }
 
-fn import(from: &Path, folder: &Path) -> Result<String, Failure> {
+fn import(from: &Path, config: &Config) -> Result<String, Failure> {
     let (input, bytes): (Box<dyn Read>, u64) = if from.as_os_str() == "-" {
         (Box::new(std::io::stdin().lock()), 0)
     } else {
@@ -410,7 +413,8 @@ fn import(from: &Path, folder: &Path) -> Result<String, Failure> {
     };
     let bar = bar(bytes, "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
     let mut input = BufReader::with_capacity(1 << 20, bar.wrap_read(input));
-    let mut import = Import::open(folder)?;
+    let folder = &config.data_dir;
+    let mut import = Import::open(config)?;
     let (mut text, mut number, mut end) = (Vec::new(), 0_u64, None);
     loop {
         text.clear();

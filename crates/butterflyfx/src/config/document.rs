@@ -59,10 +59,10 @@ the program ends.
 | code | meaning |
 |---|---|
 | 0 | done; for `serve`: shut down in order; for `is-ready`: ready |
-| 1 | an error; for `is-ready`: not ready |
+| 1 | an error; for `is-ready`: not ready; for `verify`: something is wrong with the database |
 | 2 | the command line or a setting is wrong, or a public address was asked for without `--insecure-no-auth` |
+| 3 | the data folder is missing, or in use by another process, or holds a database where a new one is to be made |
 | 4 | the address cannot be listened on: the port is taken, or not ours to take |
 | 5 | a second signal cut the shutdown short |
-| 6 | another process has the data folder |
-| 7 | the database is damaged, of a later release, or cannot be read or written; for `verify`: it found something wrong |
+| 7 | the database is damaged, of a later release, or cannot be read or written |
 ";

@@ -2,7 +2,7 @@
 //! refusals of each operation from one table.
 
 use super::problem::{Code, PROBLEM_TYPE};
-use super::{Shared, batch, indexes, invoke, query, relationships, schema, substrates, system};
+use super::{Shared, admin, batch, indexes, invoke, query, relationships, schema, substrates, system};
 use axum::routing::get;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -41,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(query::stats))
         .routes(routes!(indexes::list))
         .routes(routes!(indexes::get, indexes::put, indexes::delete))
+        .routes(routes!(admin::backup))
         .routes(routes!(system::health))
         .routes(routes!(system::metrics))
         .routes(routes!(system::healthz))
@@ -228,7 +229,10 @@ fn refusals(operation_id: &str) -> &'static [Code] {
         "list_indexes" | "get_metrics" => &[ValidationFailed],
         "get_index" | "delete_index" => &[IndexNotFound, ValidationFailed],
         "put_index" => &[ValidationFailed, Overloaded, OutOfStorage],
-        "get_readyz" => &[Overloaded],
+        "create_backup" => {
+            &[IdempotencyKeyInFlight, NotDurable, ValidationFailed, IdempotencyKeyReused, OutOfStorage]
+        }
+        "get_readyz" => &[Overloaded, ReadOnly],
         "get_problem" => &[RouteNotFound],
         _ => &[],
     }
@@ -236,6 +240,15 @@ fn refusals(operation_id: &str) -> &'static [Code] {
 
 /// What any operation may refuse with.
 const COMMON: &[Code] = &[Code::Internal];
+
+/// What whatever is written down may be refused with.
+const WRITE: &[Code] = &[Code::Overloaded, Code::ReadOnly, Code::DurabilityUnknown, Code::OutOfStorage];
+
+fn is_write(operation_id: &str) -> bool {
+    ["create_substrate", "create_relationship", "put_", "patch_", "delete_"]
+        .iter()
+        .any(|start| operation_id.starts_with(start))
+}
 
 fn tags() -> Vec<utoipa::openapi::Tag> {
     [
@@ -292,8 +305,11 @@ pub(super) fn document() -> OpenApi {
 fn describe(operation: &mut Operation) {
     let id = operation.operation_id.clone().unwrap_or_default();
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in refusals(&id).iter().chain(COMMON) {
-        by_status.entry(code.status()).or_default().push(*code);
+    for code in refusals(&id).iter().chain(if is_write(&id) { WRITE } else { &[] }).chain(COMMON) {
+        let codes = by_status.entry(code.status()).or_default();
+        if !codes.contains(code) {
+            codes.push(*code);
+        }
     }
     // An atomic batch is refused with 422 whatever its item's code, so it lists its codes there.
     for (status, codes) in by_status {

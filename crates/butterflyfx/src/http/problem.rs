@@ -106,6 +106,8 @@ codes! {
         "With `mode=restrict` a substrate is deleted only when it has no relationships. Delete them first, or delete without `mode=restrict`: then they go with it.";
     IdempotencyKeyInFlight "idempotency_key_in_flight" 409 "A request with this idempotency key is running"
         "Another request with the same `Idempotency-Key` on this path has not been answered yet. Wait and send it again: the answer will be replayed.";
+    NotDurable "not_durable" 409 "The server keeps nothing on disk"
+        "The server was started with `--in-memory`, so there is no database. Start it with `--data-dir`.";
     PreconditionFailed "precondition_failed" 412 "The substrate is not in the expected state"
         "`If-Match` names another state than the present one, or there is no substrate. GET it, look at what changed, and send the change with the new ETag. Or `If-None-Match: *` asks a PUT to create only, and there is a substrate.";
     BodyTooLarge "body_too_large" 413 "The body is too large"
@@ -141,11 +143,11 @@ codes! {
     Overloaded "overloaded" 503 "The server is overloaded"
         "All workers are busy and the queue is full, or the server is stopping. Try again after the seconds in `Retry-After`.";
     ReadOnly "read_only" 503 "The server is read-only"
-        "The server does not accept changes at present. Reads are answered.";
+        "Writing to the database failed earlier, so the server only answers reads; nothing of this change was stored. An operator has to look at the disk and restart it, then send the change again.";
     DurabilityUnknown "durability_unknown" 503 "It is not known whether the change is durable"
-        "Storage failed while the change was written. Read it back before sending it again.";
+        "Writing or syncing failed while the change was written, so it shows only after a restart whether it is stored. The server answers reads until then. After the restart read it back, or send it again with the same `Idempotency-Key`.";
     OutOfStorage "out_of_storage" 507 "There is no room left"
-        "A capacity is used up: memory, disk, or the number of things that can be stored. Delete something, or give the server more.";
+        "A capacity is used up: memory (`max-memory`), disk (`disk-free-min`, or all of it), or the number of things that can be stored. Nothing of this change was stored. Delete something, or give the server more; writing goes on by itself.";
 }
 
 impl Code {

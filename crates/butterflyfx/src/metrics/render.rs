@@ -143,6 +143,12 @@ fn store(text: &mut Text, metrics: &Metrics, app: &App) {
         "1 where nothing is written any more since a failure.",
         u8::from(status.read_only.is_some()),
     );
+    let backed_up_at = load(&metrics.store.backed_up_at).saturating_mul(1_000);
+    text.gauge(
+        "store_last_backup_timestamp_seconds",
+        "When the last backup was made through the API; 0 where there was none since the start.",
+        seconds(backed_up_at),
+    );
     text.gauge("store_full", "1 while the disk has no room.", u8::from(status.is_full));
 }
 

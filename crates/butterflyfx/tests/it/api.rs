@@ -1,6 +1,7 @@
 //! The contract of the HTTP API, over a real socket: a request in, status, headers and body out.
 //! Every answer is also held against the OpenAPI document.
 
+mod admin;
 mod batch;
 mod client;
 mod conditions;

@@ -10,6 +10,7 @@ use butterflyfx::server::{Program, Server, Stop};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +18,29 @@ use tokio::sync::oneshot;
 
 /// No test waits longer than this for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder of a test's own, removed when dropped.
+pub(crate) struct Folder(String);
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("butterflyfx-it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Folder(path.to_str().expect("text").to_owned())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A running server. Stops, and waits for its end, when dropped.
 pub(crate) struct TestServer {
@@ -44,7 +68,12 @@ impl TestServer {
         {
             sources.flags.insert((*name).to_owned(), (*value).to_owned());
         }
-        let app = App::new(sources.resolve().expect("settings")).expect("threads");
+        let config = sources.resolve().expect("settings");
+        // In memory, unless a test names a folder.
+        let app = match settings.iter().any(|(name, _)| *name == "data-dir") {
+            true => App::open(config).expect("a database").0,
+            false => App::new(config).expect("threads"),
+        };
         let (stop, stopped) = oneshot::channel();
         let (listening, listens) = std::sync::mpsc::channel();
         let shared = Arc::clone(&app);

@@ -3,6 +3,7 @@
 
 use super::schema::DOCUMENT;
 use super::{Api, create, create_as, relate};
+use crate::support::Folder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -91,7 +92,8 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 
 #[test]
 fn each_operation_is_visited() {
-    let api = Api::new();
+    let folder = Folder::new();
+    let api = Api::with(&[("data-dir", folder.path())]);
     let a = create_as(&api, "A", "formula", "p + 1", json!({"k": 1}));
     let b = create(&api, "constant", "1", json!({}));
     let ab = relate(&api, "DEPENDENCY", &a, &b, json!({"parameter": "p"}));
@@ -132,6 +134,7 @@ fn each_operation_is_visited() {
         ("DELETE /api/v1/indexes/k".into(), String::new()),
         (format!("DELETE /api/v1/relationships/{ab}"), String::new()),
         (format!("DELETE /api/v1/substrates/{a}"), String::new()),
+        ("POST /api/v1/admin/backup".into(), String::new()),
         ("GET /api/v1/health".into(), String::new()),
         ("GET /api/v1/metrics".into(), String::new()),
         ("GET /metrics".into(), String::new()),

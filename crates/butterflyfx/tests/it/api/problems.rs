@@ -16,9 +16,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("body_too_large", "api::batch"),
     ("unauthorized", "there are no keys yet"),
     ("rate_limited", "there are no quotas yet"),
-    ("read_only", "there is no storage yet"),
-    ("durability_unknown", "there is no storage yet"),
-    ("out_of_storage", "takes 2^32 substrates"),
+    ("read_only", "durable::disk"),
+    ("durability_unknown", "durable::disk"),
+    ("out_of_storage", "api::admin and durable::disk"),
 ];
 
 #[test]
@@ -37,6 +37,7 @@ fn each_code_is_shown() {
         ("invalid_cursor", "GET /api/v1/substrates?cursor=~".into(), String::new()),
         ("substrate_not_found", "GET /api/v1/substrates/1".into(), String::new()),
         ("relationship_not_found", "GET /api/v1/relationships/1".into(), String::new()),
+        ("not_durable", "POST /api/v1/admin/backup".into(), String::new()),
         ("no_path", "POST /api/v1/query/path".into(), json!({"source_id": id, "target_id": a}).to_string()),
         ("index_not_found", "GET /api/v1/indexes/none".into(), String::new()),
         ("route_not_found", "GET /nowhere".into(), String::new()),

@@ -1,0 +1,58 @@
+//! What an operator asks of a running server.
+
+use super::problem::{Code, Problem};
+use super::{Answer, Shared, schema, time, wire};
+use crate::clock;
+use axum::extract::{Request, State};
+use butterflyfx_formula::json;
+use butterflyfx_store::StoreError;
+
+/// Back up the database
+///
+/// Copies the database into a new file of the folder `backups` in the data folder, while changes go on, and verifies the
+/// copy. Comes back when it is done. The copy is the state at one moment; `butterflyfx restore` makes a data folder of it.
+#[utoipa::path(post, path = "/api/v1/admin/backup", tag = "system", operation_id = "create_backup",
+    responses((status = 201, description = "Made, and verified.", body = schema::Backup)))]
+pub(super) async fn backup(State(api): State<Shared>, request: Request) -> Answer {
+    wire::no_query(request.uri())?;
+    if !api.app.queue.is_durable() {
+        let sentence = "this server keeps nothing on disk: it was started with --in-memory";
+        return Err(Problem::new(Code::NotDurable, sentence));
+    }
+    let folder = api.app.config.data_dir.clone();
+    // Seconds of work that is mostly waiting for the disk: not on a worker, which others need.
+    let copied = tokio::task::spawn_blocking(move || {
+        let mut name = String::new();
+        time::write(clock::now(), &mut name);
+        name.retain(|one| one.is_ascii_alphanumeric());
+        let backups = folder.join("backups");
+        std::fs::create_dir_all(&backups).map_err(|error| StoreError::Io {
+            path: backups.clone(),
+            detail: format!("making the folder: {error}"),
+        })?;
+        butterflyfx_store::backup(&folder, &backups.join(format!("{name}.db")))
+    });
+    let copy = match copied.await {
+        Ok(Ok(copy)) => copy,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a backup failed");
+            return Err(match error {
+                StoreError::Full { .. } => {
+                    Problem::new(Code::OutOfStorage, "the disk has no room for a backup; there is none")
+                }
+                _ => Problem::new(Code::Internal, "the backup failed and is not there; the log says more"),
+            });
+        }
+        Err(_) => return Err(Problem::new(Code::Internal, "the backup failed; the log says more")),
+    };
+    api.app.metrics.backed_up(clock::now());
+    tracing::info!(file = %copy.path.display(), digest = %copy.digest, "a backup is made");
+    let mut out = String::from("{\"file\":");
+    let name = copy.path.file_name().unwrap_or_default().to_string_lossy();
+    json::write_text(&format!("backups/{name}"), &mut out);
+    out.push_str(&format!(
+        ",\"bytes\":{},\"substrates\":{},\"relationships\":{},\"digest\":\"{}\",\"seconds\":{:.3}}}",
+        copy.bytes, copy.counts.substrates, copy.counts.relationships, copy.digest, copy.seconds
+    ));
+    Ok(wire::created(true, out))
+}
