@@ -130,6 +130,8 @@ impl Drop for TestServer {
         self.stop(Stop::default());
         if !std::thread::panicking() {
             self.join();
+            // Others may hold the app for a moment longer; the folder is free from here on.
+            self.app.queue.close();
         }
     }
 }
