@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 fn path(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).value_name(name).required(true).value_parser(clap::value_parser!(PathBuf)).help(help)
+    Arg::new(name).value_name(name).value_parser(clap::value_parser!(PathBuf)).help(help)
 }
 
 fn as_json() -> Arg {

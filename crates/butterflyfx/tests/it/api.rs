@@ -18,7 +18,8 @@ mod schema;
 mod substrates;
 mod system;
 
-use client::{Api, Reply};
+pub(crate) use client::Api;
+use client::Reply;
 use serde_json::{Value, json};
 
 /// A row of a table: request line, body, expected status, expected part of the body. Where the

@@ -6,4 +6,5 @@ mod documents;
 mod load;
 mod program;
 mod support;
+mod transfer;
 mod transport;
