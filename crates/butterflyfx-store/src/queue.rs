@@ -356,7 +356,7 @@ impl Writer<'_> {
         // While there is no room each goes alone, so that a delete does not fail with a creation.
         let is_alone = self.shared.is_full.load(Ordering::Relaxed);
         while draft.changes().len() < GROUP_CHANGES_MAX
-            && !(is_alone && draft.changes().len() > 0)
+            && (!is_alone || draft.changes().is_empty())
             && let Some(mut job) = jobs.pop_front()
         {
             match catch_unwind(AssertUnwindSafe(|| job(&mut draft))) {
