@@ -228,7 +228,7 @@ fn refusals(operation_id: &str) -> &'static [Code] {
         "list_indexes" | "get_metrics" => &[ValidationFailed],
         "get_index" | "delete_index" => &[IndexNotFound, ValidationFailed],
         "put_index" => &[ValidationFailed, Overloaded, OutOfStorage],
-        "get_readyz" => &[Overloaded],
+        "get_readyz" => &[Overloaded, ReadOnly],
         "get_problem" => &[RouteNotFound],
         _ => &[],
     }
