@@ -7,6 +7,7 @@ mod client;
 mod kill;
 mod model;
 mod process;
+mod sync_failure;
 mod wire;
 
 /// A stream of numbers that a seed repeats (SplitMix64).
