@@ -4,6 +4,7 @@
 //! `BUTTERFLYFX_KILL_ROUNDS` sets how often the servers of `kill` die, `BUTTERFLYFX_KILL_SEED` repeats a run.
 
 mod client;
+mod full;
 mod kill;
 mod model;
 mod process;
