@@ -8,6 +8,8 @@ mod full;
 mod kill;
 mod model;
 mod process;
+mod refusal;
+mod stop;
 mod sync_failure;
 mod wire;
 

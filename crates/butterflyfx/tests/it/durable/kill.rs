@@ -56,7 +56,7 @@ fn check(flags: &[&str], rounds: u64) {
 
 /// All that the server holds is what the clients know.
 #[track_caller]
-fn look(server: &Server, clients: &mut [Client]) {
+pub(crate) fn look(server: &Server, clients: &mut [Client]) {
     let mut connection = server.connection();
     let mut all = everything(&mut connection);
     for client in clients.iter_mut() {
