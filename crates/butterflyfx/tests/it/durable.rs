@@ -4,8 +4,10 @@
 //! `BUTTERFLYFX_KILL_ROUNDS` sets how often the servers of `kill` die, `BUTTERFLYFX_KILL_SEED` repeats a run.
 
 mod client;
+mod copies;
 mod full;
 mod kill;
+mod linear;
 mod model;
 mod process;
 mod refusal;
