@@ -38,6 +38,12 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// The size that files of this process may have (`ulimit -f`).
+pub(crate) fn file_bytes_max() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
 /// Makes the folder, and its parents, where it is not there, durably.
 pub(crate) fn make(folder: &Path) -> Result<(), StoreError> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|one| !one.exists()).collect();

@@ -25,6 +25,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// The log is cut to this size when it is begun anew after a checkpoint.
 const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 
+/// With less room on the disk than this, and twice the log, commits are made with care: see [`Store::commit`]. More
+/// than what is committed together at most.
+const ROOM_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Prepared statements kept.
 const STATEMENTS_KEPT: usize = 32;
 
@@ -94,6 +98,8 @@ pub struct Store {
     poison: Arc<OnceLock<String>>,
     /// Whether a checkpoint has copied the whole log since the last commit.
     log_is_copied: bool,
+    /// Whether the size of the database is limited to what there is room for.
+    is_careful: bool,
     /// The log, for [`Store::sync`]: open all the time, so that no error in writing it goes unnoticed.
     wal: File,
     _lock: FolderLock,
@@ -129,7 +135,7 @@ impl Store {
             .map_err(failed)?
             .map_err(|check| StoreError::Damaged { path: path.clone(), check })?;
         let wal = open_log(&path)?;
-        Ok(Store {
+        let mut store = Store {
             connection,
             path,
             options: *options,
@@ -139,9 +145,12 @@ impl Store {
             text: String::new(),
             poison: Arc::new(OnceLock::new()),
             log_is_copied: false,
+            is_careful: false,
             wal,
             _lock: lock,
-        })
+        };
+        store.limit_bytes(folder::file_bytes_max())?;
+        Ok(store)
     }
 
     /// Reads everything back into `receiver`, checked against the committed counts and digest.
@@ -168,7 +177,10 @@ impl Store {
     /// Writes changes, in order, and answers that go with them, all or nothing.
     ///
     /// Where there is no room, the log is copied into the database first, so that its space can be used again,
-    /// and the commit is tried once more: deletes and small changes go on when a disk is full.
+    /// and the commit is tried once more: deletes and small changes go on when a disk is full. So that this can be
+    /// done, the log must not hold more than the database has room for: while there is little room, the log
+    /// is copied before each commit, and the database may grow by half of the room only, for what is written to
+    /// the log takes as much.
     ///
     /// # Errors
     /// Where [`StoreError::is_certainly_not_stored`] holds, nothing of it was stored and the state
@@ -178,6 +190,7 @@ impl Store {
         if changes.is_empty() && answers.is_empty() {
             return self.refuse_if_poisoned();
         }
+        self.mind_the_room()?;
         let outcome = self.transact(|writer| writer.write(changes, answers));
         if matches!(outcome, Err(StoreError::Full { .. })) && !self.log_is_copied && self.checkpoint().is_ok()
         {
@@ -333,6 +346,28 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "max_page_count", pages.cast_signed(), |_| Ok(()))
             .map_err(|error| StoreError::of_sqlite(&error, &self.path, "setting the greatest size"))
+    }
+
+    /// Sees to it that what the next commit writes to the log can be copied into the database.
+    fn mind_the_room(&mut self) -> Result<(), StoreError> {
+        let room = folder::free_bytes(&self.path).unwrap_or(u64::MAX);
+        if room >= self.wal_bytes().saturating_mul(2).saturating_add(ROOM_BYTES) {
+            if self.is_careful {
+                self.limit_bytes(folder::file_bytes_max())?;
+                self.is_careful = false;
+            }
+            return Ok(());
+        }
+        self.is_careful = true;
+        if !self.log_is_copied
+            && let Err(error) = self.checkpoint()
+            && error.poisons()
+        {
+            return Err(error);
+        }
+        let length = fs::metadata(&self.path).map_or(0, |data| data.len());
+        let room = folder::free_bytes(&self.path).unwrap_or(u64::MAX);
+        self.limit_bytes(folder::file_bytes_max().min(length.saturating_add(room / 2)))
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), StoreError> {

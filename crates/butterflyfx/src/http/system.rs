@@ -38,6 +38,11 @@ pub(super) async fn livez(State(api): State<Shared>) -> Answer {
     responses((status = 200, description = "It does.", body = schema::Health)))]
 pub(super) async fn readyz(State(api): State<Shared>) -> Answer {
     match api.app.readiness() {
+        // A store that failed: reads are answered all the same, but nobody should send changes here.
+        Readiness::Ready if api.app.queue.read_only().is_some() => Err(Problem::new(
+            Code::ReadOnly,
+            "writing to the database failed, so the server only answers reads until an operator restarts it",
+        )),
         Readiness::Ready => Ok(healthy(&api.app)),
         Readiness::Starting => Err(Problem::new(Code::Overloaded, "the server is starting")),
         Readiness::Stopping => Err(Problem::new(Code::Overloaded, "the server is stopping")),

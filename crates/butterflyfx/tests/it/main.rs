@@ -3,6 +3,7 @@
 mod api;
 mod docs_ui;
 mod documents;
+mod durable;
 mod load;
 mod program;
 mod support;

@@ -1,0 +1,128 @@
+//! A disk that fails: the change whose sync failed is answered as unknown, nothing more is written, reads go on,
+//! everybody is told, and a restart brings back all that was acknowledged.
+//!
+//! `strace` makes the system calls fail; it counts them for each thread, and the one that commits is not the
+//! one that opens the folder.
+
+use super::model::everything;
+use super::process::Server;
+use super::wire::Answer;
+use serde_json::json;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Whether processes can be traced here.
+fn can_trace() -> bool {
+    let traced = Command::new("strace")
+        .args(["-D", "-f", "-qq", "-o", "/dev/null", "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let can = traced.is_ok_and(|status| status.success());
+    if !can {
+        println!("skipped: strace is not here, or may not trace");
+    }
+    can
+}
+
+/// A server with system calls that fail.
+fn failing(fault: &str, data: &Path, flags: &[&str]) -> Server {
+    let calls = fault.split(':').next().unwrap_or_default();
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={fault}"));
+    // Detached, so that the server is the child and the tracer is not.
+    let wrapper = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    Server::start_below(&wrapper, data, flags).expect("it starts")
+}
+
+fn create(server: &Server, slot: u64) -> (String, Answer) {
+    let id = format!("0x{slot:016X}");
+    let body = json!({"identity": id, "expression_type": "constant", "expression_code": slot.to_string()});
+    let answer = server.ask("POST /api/v1/substrates", &body.to_string());
+    (id, answer)
+}
+
+/// With this fault behind some commits, one change fails and the server reads only from then on.
+#[track_caller]
+fn check(fault: &str, flags: &[&str]) {
+    if !can_trace() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    // What is made once is made without faults.
+    let server = Server::start(&data, flags);
+    let (first, answer) = create(&server, 1);
+    assert_eq!((answer.status, server.stop()), (201, Some(0)));
+
+    let server = failing(fault, &data, flags);
+    assert_eq!(server.ask("GET /readyz", "").status, 200, "{fault}");
+    let mut acknowledged = vec![first.clone()];
+    let mut slot = 2;
+    let (unknown, failure) = loop {
+        let (id, answer) = create(&server, slot);
+        if answer.status != 201 {
+            break (id, answer);
+        }
+        acknowledged.push(id);
+        slot += 1;
+        assert!(slot < 200, "{fault}: nothing fails");
+    };
+    assert_eq!(
+        (failure.status, failure.code().as_str()),
+        (503, "durability_unknown"),
+        "{fault}: {}",
+        failure.body
+    );
+    assert!(!failure.body.contains("butterflyfx.db"), "files are nobody's business: {}", failure.body);
+
+    let content = json!({"expression_type": "constant", "expression_code": "5"});
+    let relationship = json!({"rel_type": "LINEAGE", "source_id": first, "target_id": first});
+    for (request, body) in [
+        ("POST /api/v1/substrates".to_owned(), content.clone()),
+        (format!("PUT /api/v1/substrates/{first}"), content.clone()),
+        (format!("PATCH /api/v1/substrates/{first}"), json!({"metadata": {"a": 1}})),
+        (format!("DELETE /api/v1/substrates/{first}"), json!(null)),
+        ("POST /api/v1/relationships".to_owned(), relationship),
+        ("POST /api/v1/substrates/batch".to_owned(), json!([content])),
+        ("POST /api/v1/substrates/batch?atomic=true".to_owned(), json!([content])),
+        ("PUT /api/v1/indexes/a".to_owned(), json!(null)),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = server.ask(&request, &body);
+        assert_eq!((answer.status, answer.code().as_str()), (503, "read_only"), "{request}: {}", answer.body);
+    }
+
+    // What is read is what was acknowledged, and no more.
+    let held = everything(&mut server.connection());
+    assert!(held.keys().eq(acknowledged.iter()), "{fault}: {acknowledged:?}, not {held:?}");
+    assert_eq!(server.ask(&format!("GET /api/v1/substrates/{unknown}"), "").status, 404);
+    assert_eq!(server.ask("GET /livez", "").status, 200);
+    let ready = server.ask("GET /readyz", "");
+    assert_eq!((ready.status, ready.code().as_str()), (503, "read_only"), "{}", ready.body);
+    let metrics = server.ask("GET /metrics", "").body;
+    assert!(metrics.contains("butterflyfx_store_read_only 1\n"), "{metrics}");
+    assert!(server.said().contains("could not be written down"), "{}", server.said());
+    assert_eq!(server.stop(), Some(7), "{fault}: a supervisor is told");
+
+    let server = Server::start(&data, flags);
+    let mut held_again = everything(&mut server.connection());
+    held_again.remove(&unknown);
+    assert_eq!(held_again, held, "{fault}");
+    assert_eq!(server.ask("GET /readyz", "").status, 200);
+    assert_eq!(create(&server, 1000).1.status, 201);
+}
+
+#[test]
+fn a_sync_that_fails_once() {
+    check("fsync,fdatasync:error=EIO:when=4", &[]);
+}
+
+#[test]
+fn syncs_that_fail_for_ever() {
+    check("fsync,fdatasync:error=EIO:when=6+", &[]);
+}
+
+#[test]
+fn writes_that_fail() {
+    check("pwrite64:error=EIO:when=30+", &[]);
+}
