@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::identity::RelationshipId;
 use crate::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
 use crate::state::relationships::NewEdge;
-use crate::state::{State, binding_of};
+use crate::state::{RELATIONSHIPS_MAX, SUBSTRATES_MAX, State, binding_of};
 
 /// Relationships whose ends are looked up together.
 const STEP: usize = 128;
@@ -50,7 +50,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Restores the next relationships; all substrates are there.
+    /// Restores the next relationships; all substrates are there. They are listed at their ends by
+    /// [`Engine::finish_relationships`].
     ///
     /// # Errors
     /// `Records`: a number out of order, an end that is missing, the same relationship twice,
@@ -84,7 +85,7 @@ impl Engine {
                 }
                 state.relationships.check_room(1)?;
                 state.relationships.ages.go_on_from(one.sequence);
-                state.push_relationship(NewEdge {
+                state.restore_relationship(NewEdge {
                     edge,
                     id,
                     created_at: one.created_at,
@@ -95,6 +96,19 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Room in the tables for what is going to be restored; makes it faster.
+    pub fn expect_records(&self, substrates: u64, relationships: u64) {
+        let mut state = self.state.write();
+        // A count that is wrong must not take all memory.
+        state.substrates.identities_mut().expect(substrates.min(u64::from(SUBSTRATES_MAX)));
+        state.relationships.identities_mut().expect(relationships.min(u64::from(RELATIONSHIPS_MAX)));
+    }
+
+    /// Lists the restored relationships at their ends. To be called once, after the last of them.
+    pub fn finish_relationships(&self) {
+        self.state.write().build_lists();
     }
 
     /// Restores an index and fills it.

@@ -236,10 +236,29 @@ impl State {
         }
     }
 
-    /// Loads all that creating these relationships will read.
+    /// Loads the table's entries that creating these relationships will read.
     pub(crate) fn touch_new(&self, new: &[(Edge, RelationshipId)]) {
         self.relationships.touch(new.iter().map(|(_, id)| *id));
-        self.adjacency.touch(new.iter().flat_map(|(edge, _)| listed_at(*edge)));
+    }
+
+    /// Stores a relationship that is not there, without listing it at its ends: [`State::build_lists`] will.
+    pub(crate) fn restore_relationship(&mut self, new: NewEdge<'_>) {
+        if new.binding.is_some() {
+            self.substrates.set_bound(new.edge.source, true);
+        }
+        self.relationships.push(new, &mut self.vocabulary, |slot| self.substrates.id(slot));
+    }
+
+    /// Lists all relationships at their ends, after all of them were restored.
+    pub(crate) fn build_lists(&mut self) {
+        let relationships = &self.relationships;
+        self.adjacency.build(self.substrates.slots(), |take| {
+            for slot in 0..relationships.slots() {
+                for list in listed_at(relationships.edge(slot)) {
+                    take(slot, list);
+                }
+            }
+        });
     }
 
     /// Adds an empty index, to be filled.

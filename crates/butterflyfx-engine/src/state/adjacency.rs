@@ -34,6 +34,9 @@ const PACKED_AGAIN: u32 = PACKED_MAX as u32 / 2;
 /// Marks a hub where the length of its list would stand.
 const HUB: u8 = u8::MAX;
 
+/// Lists that are built at a time.
+const BUILD_LISTS: usize = if cfg!(test) { 16 } else { 1 << 21 };
+
 /// Entries of a list that are read at once.
 const CHUNK: usize = if cfg!(test) { 3 } else { 4096 };
 
@@ -423,6 +426,72 @@ impl Adjacency {
         }
         let entries = self.take(from);
         self.set(to, &entries);
+    }
+
+    /// Makes the lists of all relationships at once, where there are none yet: `each` hands every
+    /// relationship, ascending, with the lists it stands in. Substrates are taken a million at a time, so that
+    /// what is counted and sorted meanwhile stays small.
+    pub(crate) fn build(&mut self, substrates: u32, each: impl Fn(&mut dyn FnMut(u32, List))) {
+        let lists = substrates as usize * 2;
+        for first in (0..lists).step_by(BUILD_LISTS) {
+            let here = (lists - first).min(BUILD_LISTS);
+            // Where each list begins among the entries, and with the last where they end.
+            let mut starts = vec![0_u32; here + 1];
+            let place = |list: List| (list.0 as usize).checked_sub(first).filter(|&at| at < here);
+            each(&mut |_, list| {
+                if let Some(at) = place(list) {
+                    starts[at + 1] += 1;
+                }
+            });
+            for at in 0..here {
+                starts[at + 1] += starts[at];
+            }
+            let mut entries = vec![0_u32; starts[here] as usize];
+            let mut next = starts.clone();
+            each(&mut |relationship, list| {
+                if let Some(at) = place(list) {
+                    entries[next[at] as usize] = relationship;
+                    next[at] += 1;
+                }
+            });
+            for page in (0..here).step_by(LISTS) {
+                let count = LISTS.min(here - page);
+                let list = |at: usize| &entries[starts[page + at] as usize..starts[page + at + 1] as usize];
+                self.build_page((first + page) as u32, count, list);
+            }
+        }
+    }
+
+    /// Makes a page from its lists, the first of which is `first`.
+    fn build_page<'a>(&mut self, first: u32, count: usize, list: impl Fn(usize) -> &'a [u32]) {
+        let page = first / LISTS as u32;
+        while self.pages.len() <= page as usize {
+            self.pages.push(NONE);
+        }
+        let packed = |at: usize| if list(at).len() > PACKED_MAX { &[][..] } else { list(at) };
+        let total: usize = (0..count).map(|at| packed(at).len()).sum();
+        let greatest = (0..count).filter_map(|at| packed(at).last()).max();
+        if (0..count).all(|at| list(at).is_empty()) {
+            return;
+        }
+        let width = bits::width_of(greatest.copied().unwrap_or(0));
+        let block = self.blocks.allocate(words_for(total, width));
+        let words = self.blocks.get_mut(block);
+        words.fill(0);
+        words[0] = width;
+        let mut bit = 0;
+        for at in 0..count {
+            let is_hub = list(at).len() > PACKED_MAX;
+            set_length(words, at, if is_hub { HUB } else { list(at).len() as u8 });
+            for &number in packed(at) {
+                bits::write(&mut words[HEADER..], bit, width, number);
+                bit += width as usize;
+            }
+            if is_hub {
+                self.hubs.insert(first + at as u32, Hub::new(list(at)));
+            }
+        }
+        *self.pages.get_mut(page) = block;
     }
 
     /// Forgets the places of substrates from a slot on; their lists are empty.

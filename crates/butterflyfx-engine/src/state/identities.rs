@@ -197,6 +197,14 @@ impl Identities {
         black_box(sum);
     }
 
+    /// Buckets for so many identities from the start, so that none is split while they come. Only where
+    /// there are none yet.
+    pub(crate) fn expect(&mut self, count: u64) {
+        while self.count == 0 && self.directory.len() as u64 * BUCKET < count {
+            self.directory.push(NONE);
+        }
+    }
+
     /// Adds an identity that is not there.
     pub(crate) fn insert(&mut self, identity: u64, slot: u32, identity_of: impl Fn(u32) -> u64) {
         let hash = self.hash(identity);
