@@ -7,6 +7,7 @@ use crate::engine::{Engine, Result};
 use crate::error::EngineError;
 use crate::identity::RelationshipId;
 use crate::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
+use crate::state::edges::Edge;
 use crate::state::relationships::NewEdge;
 use crate::state::{RELATIONSHIPS_MAX, SUBSTRATES_MAX, State, binding_of};
 
@@ -59,9 +60,10 @@ impl Engine {
     pub fn restore_relationships(&self, records: &[RelationshipRecord]) -> Result<()> {
         let mut state = self.state.write();
         for step in records.chunks(STEP) {
-            let mut found = Vec::with_capacity(step.len());
-            for one in step {
-                let edge = edge_of(&state, one);
+            // One question after the other for all of them, so that the reads of each, which nearly always
+            // miss the caches, run side by side.
+            let edges: Vec<Edge> = step.iter().map(|one| edge_of(&state, one)).collect();
+            for (one, edge) in step.iter().zip(&edges) {
                 for (end, slot) in [(one.source, edge.source), (one.target, edge.target)] {
                     if !is_there(&state, slot, end) {
                         let sentence =
@@ -69,9 +71,14 @@ impl Engine {
                         return Err(damaged(sentence));
                     }
                 }
-                let (source, target) = (state.substrates.id(edge.source), state.substrates.id(edge.target));
-                found.push((edge, RelationshipId::of(one.rel_type, source, target)));
             }
+            let id = |slot| state.substrates.id(slot);
+            let ends: Vec<_> = edges.iter().map(|edge| (id(edge.source), id(edge.target))).collect();
+            let identities = step
+                .iter()
+                .zip(ends)
+                .map(|(one, (source, target))| RelationshipId::of(one.rel_type, source, target));
+            let found: Vec<_> = edges.into_iter().zip(identities).collect();
             state.touch_new(&found);
             for (one, (edge, id)) in step.iter().zip(found) {
                 if one.sequence < state.relationships.ages.next_sequence() {

@@ -252,12 +252,9 @@ impl State {
     /// Lists all relationships at their ends, after all of them were restored.
     pub(crate) fn build_lists(&mut self) {
         let relationships = &self.relationships;
-        self.adjacency.build(self.substrates.slots(), |take| {
-            for slot in 0..relationships.slots() {
-                for list in listed_at(relationships.edge(slot)) {
-                    take(slot, list);
-                }
-            }
+        self.adjacency.build(self.substrates.slots(), || {
+            (0..relationships.slots())
+                .flat_map(|slot| listed_at(relationships.edge(slot)).map(move |list| (slot, list)))
         });
     }
 

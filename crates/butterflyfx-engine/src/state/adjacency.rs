@@ -428,32 +428,30 @@ impl Adjacency {
         self.set(to, &entries);
     }
 
-    /// Makes the lists of all relationships at once, where there are none yet: `each` hands every
-    /// relationship, ascending, with the lists it stands in. Substrates are taken a million at a time, so that
+    /// Makes the lists of all relationships at once, where there are none yet: `each` gives every
+    /// relationship, ascending, with each list that it stands in. Substrates are taken a million at a time, so that
     /// what is counted and sorted meanwhile stays small.
-    pub(crate) fn build(&mut self, substrates: u32, each: impl Fn(&mut dyn FnMut(u32, List))) {
+    pub(crate) fn build<I: Iterator<Item = (u32, List)>>(&mut self, substrates: u32, each: impl Fn() -> I) {
         let lists = substrates as usize * 2;
         for first in (0..lists).step_by(BUILD_LISTS) {
             let here = (lists - first).min(BUILD_LISTS);
             // Where each list begins among the entries, and with the last where they end.
             let mut starts = vec![0_u32; here + 1];
             let place = |list: List| (list.0 as usize).checked_sub(first).filter(|&at| at < here);
-            each(&mut |_, list| {
-                if let Some(at) = place(list) {
-                    starts[at + 1] += 1;
-                }
-            });
+            for at in each().filter_map(|(_, list)| place(list)) {
+                starts[at + 1] += 1;
+            }
             for at in 0..here {
                 starts[at + 1] += starts[at];
             }
             let mut entries = vec![0_u32; starts[here] as usize];
             let mut next = starts.clone();
-            each(&mut |relationship, list| {
+            for (relationship, list) in each() {
                 if let Some(at) = place(list) {
                     entries[next[at] as usize] = relationship;
                     next[at] += 1;
                 }
-            });
+            }
             for page in (0..here).step_by(LISTS) {
                 let count = LISTS.min(here - page);
                 let list = |at: usize| &entries[starts[page + at] as usize..starts[page + at + 1] as usize];
