@@ -287,6 +287,12 @@ fn copy_log(log: &Log, mut checkpointer: Checkpointer) {
     }
 }
 
+/// The time of a group. Each has one of its own, also when the clock is set back: a substrate that is deleted and made
+/// again must not have the tag that it had before.
+fn next_time(last: Timestamp, clock: Timestamp) -> Timestamp {
+    clock.max(Timestamp(last.0.saturating_add(1)))
+}
+
 /// The writer's thread.
 struct Writer<'a> {
     shared: &'a Shared,
@@ -349,9 +355,7 @@ impl Writer<'_> {
 
     /// Plans, commits and applies what can be done together; what cannot stays in `jobs`.
     fn group(&mut self, jobs: &mut VecDeque<Job>) {
-        // Each group has a time of its own, also when the clock is set back: a substrate that is deleted and
-        // made again must not have the tag that it had before.
-        self.last = now().max(Timestamp(self.last.0.saturating_add(1)));
+        self.last = next_time(self.last, now());
         let mut draft = self.shared.engine.draft(self.last);
         let mut done: Vec<Completion> = Vec::new();
         let (mut put_off, mut abandon) = (VecDeque::new(), Vec::new());
@@ -458,6 +462,20 @@ impl Writer<'_> {
                 drop(state);
                 self.shared.log.wake.notify_one();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_has_a_time_of_its_own() {
+        for (last, clock, expected) in
+            [(i64::MIN, 5, 5), (5, 9, 9), (5, 5, 6), (5, 1, 6), (i64::MAX, 1, i64::MAX)]
+        {
+            assert_eq!(next_time(Timestamp(last), Timestamp(clock)), Timestamp(expected), "{last}, {clock}");
         }
     }
 }

@@ -85,7 +85,8 @@ impl Client {
     pub(crate) fn step(&mut self, connection: &mut Connection) -> bool {
         assert!(self.pending.is_none(), "what came of the last change must be found out first");
         let Operation { request, headers, body, change, expect } = self.choose();
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         match connection.ask(&request, &headers, &body) {
             Some(answer) => {
                 self.acknowledge(&request, &answer, change, &expect);
@@ -234,7 +235,8 @@ impl Client {
         let after = with(&body, json!({"substrate_id": id, "version": version}));
         let status = if before.is_some() { 200 } else { 201 };
         let etag = before.and_then(|item| item.etag.clone());
-        let mut operation = self.change_one(format!("PUT /api/v1/substrates/{id}"), &id, status, &body, after);
+        let mut operation =
+            self.change_one(format!("PUT /api/v1/substrates/{id}"), &id, status, &body, after);
         if self.random.once_in(3) {
             if status == 201 {
                 operation.headers.push(("if-none-match", "*".into()));
@@ -260,8 +262,10 @@ impl Client {
         let Some(before) = self.model.get(&id) else {
             return Client::refused(self.change_one(request, &id, 200, &body, Value::Null), 404);
         };
-        let mut after = with(&before.body, json!({"version": before.body["version"].as_u64().unwrap_or_default() + 1}));
-        after["metadata"] = with(&after["metadata"], json!({"n": content["metadata"]["n"], "patched": [1, 2]}));
+        let mut after =
+            with(&before.body, json!({"version": before.body["version"].as_u64().unwrap_or_default() + 1}));
+        after["metadata"] =
+            with(&after["metadata"], json!({"n": content["metadata"]["n"], "patched": [1, 2]}));
         if let Some(members) = after["metadata"].as_object_mut() {
             members.remove("f");
         }
@@ -321,13 +325,21 @@ impl Client {
     }
 
     fn unrelate(&mut self) -> Operation {
-        let related: Vec<_> = self.model.iter().filter(|(_, item)| item.body.get("rel_type").is_some()).collect();
+        let related: Vec<_> =
+            self.model.iter().filter(|(_, item)| item.body.get("rel_type").is_some()).collect();
         let chosen = self.random.below(related.len() as u64) as usize;
         // One that is known by what was asked for only has no identity yet.
-        let found = related.get(chosen).and_then(|(key, item)| Some(((*key).clone(), item.body["relationship_id"].as_str()?.to_owned())));
+        let found = related.get(chosen).and_then(|(key, item)| {
+            Some(((*key).clone(), item.body["relationship_id"].as_str()?.to_owned()))
+        });
         let (key, id) = found.unwrap_or_default();
-        let mut operation =
-            self.change_one(format!("DELETE /api/v1/relationships/{id}"), &key, 204, &Value::Null, Value::Null);
+        let mut operation = self.change_one(
+            format!("DELETE /api/v1/relationships/{id}"),
+            &key,
+            204,
+            &Value::Null,
+            Value::Null,
+        );
         if id.is_empty() {
             return self.get();
         }
@@ -379,7 +391,14 @@ impl Client {
         self.batch("relationships", items, steps, made, atomic)
     }
 
-    fn batch(&mut self, what: &str, items: Vec<Value>, steps: Vec<Step>, made: Vec<bool>, atomic: bool) -> Operation {
+    fn batch(
+        &mut self,
+        what: &str,
+        items: Vec<Value>,
+        steps: Vec<Step>,
+        made: Vec<bool>,
+        atomic: bool,
+    ) -> Operation {
         let as_lines = self.random.once_in(2);
         let counts_only = self.random.once_in(3);
         let (mut body, mut headers) = (String::new(), Vec::new());

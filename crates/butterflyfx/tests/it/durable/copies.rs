@@ -51,7 +51,10 @@ fn a_backup_while_clients_write() {
         });
         assert_eq!(code, Some(0), "{made}");
         let (code, restored) = report("restore", &[&backup, &copy]);
-        assert_eq!((code, &restored["digest"], &restored["counts"]), (Some(0), &made["digest"], &made["counts"]));
+        assert_eq!(
+            (code, &restored["digest"], &restored["counts"]),
+            (Some(0), &made["digest"], &made["counts"])
+        );
         for place in [&backup, &copy] {
             let (code, verified) = report("verify", &[place]);
             assert_eq!((code, &verified["digest"]), (Some(0), &made["digest"]), "{verified}");
@@ -94,7 +97,8 @@ fn verify_finds_a_flipped_byte() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let server = Server::start(&path("data"), &[]);
-    let body = r#"{"expression_type":"constant","expression_code":"1","metadata":{"text":"a text to be found"}}"#;
+    let body =
+        r#"{"expression_type":"constant","expression_code":"1","metadata":{"text":"a text to be found"}}"#;
     assert_eq!(server.ask("POST /api/v1/substrates", body).status, 201);
     assert_eq!(report("backup", &[&path("data"), &path("copy")]).0, Some(0));
     assert_eq!(server.stop(), Some(0));

@@ -29,11 +29,8 @@ impl SmallDisk {
                 words.insert(1, "--map-root-user");
             }
             words.extend([folder.path().to_str().expect("text"), size]);
-            let holder = command(&words)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn();
+            let holder =
+                command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
             let Ok(mut holder) = holder else { continue };
             let mut line = String::new();
             let _ = BufReader::new(holder.stdout.take().expect("stdout")).read_line(&mut line);

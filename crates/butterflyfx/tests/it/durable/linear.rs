@@ -151,7 +151,8 @@ impl Client {
         let which = self.random.below(SUBSTRATES);
         let seen = self.seen[which as usize].clone();
         let path = format!("/api/v1/substrates/0x{:016X}", which + 1);
-        let put = json!({"expression_type": "constant", "expression_code": "1", "metadata": {"n": number}}).to_string();
+        let put = json!({"expression_type": "constant", "expression_code": "1", "metadata": {"n": number}})
+            .to_string();
         let patch = json!({"metadata": {"n": number}}).to_string();
         let (ask, method, condition, body) = match (self.random.below(20), seen) {
             (0..5, _) => (Ask::Put(number), "PUT", None, put),

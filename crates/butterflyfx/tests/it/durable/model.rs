@@ -111,7 +111,8 @@ pub(crate) fn reconcile(model: &mut Model, pending: Option<&Change>, mut found: 
         })
         .collect();
     let count = seen.len();
-    let is_cut_at = |at: usize| seen.iter().enumerate().all(|(index, (b, a))| if index < at { *a } else { *b });
+    let is_cut_at =
+        |at: usize| seen.iter().enumerate().all(|(index, (b, a))| if index < at { *a } else { *b });
     let cut = (0..=count).find(|at| is_cut_at(*at) && (!pending.atomic || *at == 0 || *at == count));
     assert!(
         cut.is_some(),

@@ -49,7 +49,8 @@ impl Server {
     /// Starts the program on a data folder.
     #[track_caller]
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Server {
-        Server::start_below(&[], data, flags).unwrap_or_else(|said| panic!("the server does not start: {said}"))
+        Server::start_below(&[], data, flags)
+            .unwrap_or_else(|said| panic!("the server does not start: {said}"))
     }
 
     /// Starts it as the last arguments of other programs, each of which becomes the next. `Err`: it ended
@@ -86,7 +87,9 @@ impl Server {
     /// Asks for something on a connection of its own.
     #[track_caller]
     pub(crate) fn ask(&self, request: &str, body: &str) -> Answer {
-        self.connection().ask(request, &[], body).unwrap_or_else(|| panic!("{request} is not answered: {}", self.said()))
+        self.connection()
+            .ask(request, &[], body)
+            .unwrap_or_else(|| panic!("{request} is not answered: {}", self.said()))
     }
 
     /// Its process.

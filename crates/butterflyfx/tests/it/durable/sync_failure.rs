@@ -67,7 +67,12 @@ fn check(fault: &str, flags: &[&str]) {
         slot += 1;
         assert!(slot < 200, "{fault}: nothing fails");
     };
-    assert_eq!((failure.status, failure.code().as_str()), (503, "durability_unknown"), "{fault}: {}", failure.body);
+    assert_eq!(
+        (failure.status, failure.code().as_str()),
+        (503, "durability_unknown"),
+        "{fault}: {}",
+        failure.body
+    );
     assert!(!failure.body.contains("butterflyfx.db"), "files are nobody's business: {}", failure.body);
 
     let content = json!({"expression_type": "constant", "expression_code": "5"});

@@ -80,7 +80,8 @@ fn talk(
     stream.get_mut().write_all(text.as_bytes()).ok()?;
     let mut line = String::new();
     stream.read_line(&mut line).ok()?;
-    let mut answer = Answer { status: line.split(' ').nth(1)?.parse().ok()?, etag: None, body: String::new() };
+    let mut answer =
+        Answer { status: line.split(' ').nth(1)?.parse().ok()?, etag: None, body: String::new() };
     let mut length = 0;
     loop {
         line.clear();
