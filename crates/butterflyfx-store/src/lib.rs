@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use folder::{DATABASE_FILE, LOCK_FILE, free_bytes, holds_database};
 pub use kept::KeptAnswer;
 pub use meta::{Counts, Next};
-pub use queue::{Attempt, Commit, CommitFailure, CommitQueue, Completion, Job, Observer, Status};
+pub use queue::{Abandon, Attempt, Commit, CommitFailure, CommitQueue, Completion, Job, Observer, Status};
 pub use recover::{Receive, Recovered, read};
 pub use schema::FORMAT_VERSION;
 pub use store::{Checkpoint, Checkpointer, Durability, Options, Store};

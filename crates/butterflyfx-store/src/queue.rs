@@ -41,6 +41,9 @@ pub type Job = Box<dyn FnMut(&mut Draft<'_>) -> Attempt + Send>;
 /// Told when the command has taken effect, or why it never will.
 pub type Completion = Box<dyn FnOnce(Result<(), CommitFailure>) + Send>;
 
+/// Told why a command that was put off does not come again.
+pub type Abandon = Box<dyn FnOnce(CommitFailure) + Send>;
+
 /// Work on the store itself, between two groups.
 type Errand = Box<dyn FnOnce(&mut Store) + Send>;
 
@@ -50,8 +53,9 @@ pub enum Attempt {
     Done(Completion),
     /// It changes nothing but has an answer kept.
     Keep(KeptAnswer, Completion),
-    /// It has to come again with the next draft.
-    Later,
+    /// It has to come again with the next draft. It does not where this draft is not stored: it may have planned
+    /// a part of itself there, or have been answered by what others had.
+    Later(Abandon),
 }
 
 /// Why a command did not take effect.
@@ -286,6 +290,12 @@ fn copy_log(log: &Log, mut checkpointer: Checkpointer) {
     }
 }
 
+/// The time of a group. Each has one of its own, also when the clock is set back: a substrate that is deleted and made
+/// again must not have the tag that it had before.
+fn next_time(last: Timestamp, clock: Timestamp) -> Timestamp {
+    clock.max(Timestamp(last.0.saturating_add(1)))
+}
+
 /// The writer's thread.
 struct Writer<'a> {
     shared: &'a Shared,
@@ -348,10 +358,10 @@ impl Writer<'_> {
 
     /// Plans, commits and applies what can be done together; what cannot stays in `jobs`.
     fn group(&mut self, jobs: &mut VecDeque<Job>) {
-        self.last = self.last.max(now());
+        self.last = next_time(self.last, now());
         let mut draft = self.shared.engine.draft(self.last);
         let mut done: Vec<Completion> = Vec::new();
-        let mut put_off = VecDeque::new();
+        let (mut put_off, mut abandon) = (VecDeque::new(), Vec::new());
         let mut answers = Vec::new();
         // While there is no room each goes alone, so that a delete does not fail with a creation.
         let is_alone = self.shared.is_full.load(Ordering::Relaxed);
@@ -365,19 +375,19 @@ impl Writer<'_> {
                     answers.push(answer);
                     done.push(completion);
                 }
-                Ok(Attempt::Later) => put_off.push_back(job),
+                Ok(Attempt::Later(tell)) => {
+                    put_off.push_back(job);
+                    abandon.push(tell);
+                }
                 Err(_) => {
                     // What the draft holds may be half of something.
                     let failure = CommitFailure::Internal("a command panicked while it was planned".into());
                     done.into_iter().for_each(|tell| tell(Err(failure.clone())));
-                    put_off.append(jobs);
-                    *jobs = put_off;
+                    abandon.into_iter().for_each(|tell| tell(failure.clone()));
                     return;
                 }
             }
         }
-        put_off.append(jobs);
-        *jobs = put_off;
         let changes = draft.changes().len() as u64;
         let began = Instant::now();
         let outcome = match &mut self.store {
@@ -394,11 +404,14 @@ impl Writer<'_> {
                     (self.shared.observer)(&Commit { commands: done.len() as u64, changes, took });
                 }
                 done.into_iter().for_each(|tell| tell(Ok(())));
+                put_off.append(jobs);
+                *jobs = put_off;
             }
             Err(error) => {
                 drop(draft);
                 let failure = self.failure(&error);
                 done.into_iter().for_each(|tell| tell(Err(failure.clone())));
+                abandon.into_iter().for_each(|tell| tell(failure.clone()));
             }
         }
     }
@@ -457,6 +470,20 @@ impl Writer<'_> {
                 drop(state);
                 self.shared.log.wake.notify_one();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_has_a_time_of_its_own() {
+        for (last, clock, expected) in
+            [(i64::MIN, 5, 5), (5, 9, 9), (5, 5, 6), (5, 1, 6), (i64::MAX, 1, i64::MAX)]
+        {
+            assert_eq!(next_time(Timestamp(last), Timestamp(clock)), Timestamp(expected), "{last}, {clock}");
         }
     }
 }

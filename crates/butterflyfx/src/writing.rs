@@ -11,6 +11,8 @@ use butterflyfx_engine::model::{Created, OnConflict, Precondition, Relationship,
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::shape::Checked;
 use butterflyfx_store::{Attempt, CommitFailure, KeptAnswer};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Why a change did not take effect.
@@ -50,17 +52,18 @@ pub async fn write<T: Send + 'static>(
     mut plan: impl FnMut(&mut Draft<'_>) -> Result<T, Later> + Send + 'static,
 ) -> Result<T, WriteFailure> {
     let (answer, answered) = oneshot::channel();
-    let mut answer = Some(answer);
-    let job = Box::new(move |draft: &mut Draft<'_>| match plan(draft) {
-        Err(Later) => Attempt::Later,
-        Ok(planned) => {
-            let answer = answer.take();
-            Attempt::Done(Box::new(move |outcome| {
-                if let Some(answer) = answer {
-                    // Whoever asked may have gone; the change has taken effect all the same.
-                    let _ = answer.send(outcome.map(|()| planned));
-                }
-            }))
+    let answer = Arc::new(Mutex::new(Some(answer)));
+    let job = Box::new(move |draft: &mut Draft<'_>| {
+        let answer = Arc::clone(&answer);
+        let tell = move |outcome: Result<T, CommitFailure>| {
+            if let Some(answer) = answer.lock().take() {
+                // Whoever asked may have gone; the change has taken effect all the same.
+                let _ = answer.send(outcome);
+            }
+        };
+        match plan(draft) {
+            Err(Later) => Attempt::Later(Box::new(move |failure| tell(Err(failure)))),
+            Ok(planned) => Attempt::Done(Box::new(move |outcome| tell(outcome.map(|()| planned)))),
         }
     });
     if !app.queue.submit(job) {

@@ -7,6 +7,7 @@ mod digest;
 mod failures;
 mod faults;
 mod lock;
+mod queue;
 mod records;
 mod round_trip;
 mod views;

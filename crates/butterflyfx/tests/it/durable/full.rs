@@ -51,7 +51,7 @@ impl SmallDisk {
             wrapper.extend(["--user", "--preserve-credentials"]);
         }
         wrapper.push("--");
-        Server::start_below(&wrapper, &self.folder.path().join("data"), flags).expect("it starts")
+        Server::start_below(&wrapper, &self.folder.path().join("data"), flags)
     }
 
     /// How this process gets to a file on it.
@@ -163,7 +163,7 @@ fn a_limit_on_the_size_of_files() {
     let data = folder.path().join("data");
     // In blocks of 512 bytes.
     let wrapper = ["sh", "-c", "ulimit -f 2048; exec \"$@\"", "sh"];
-    let server = Server::start_below(&wrapper, &data, &[]).expect("it starts");
+    let server = Server::start_below(&wrapper, &data, &[]);
     let count = fill(&server, 1, 3000);
     let mut held: BTreeSet<String> = (1..=count).map(identity).collect();
     assert!(count > 50, "{count}");

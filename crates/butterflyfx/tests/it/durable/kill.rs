@@ -3,7 +3,7 @@
 
 use super::client::Client;
 use super::model::{everything, reconcile};
-use super::process::Server;
+use super::process::{Server, with_fault};
 use super::{Random, seed};
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,15 +17,15 @@ fn rounds(usual: u64) -> u64 {
     std::env::var("BUTTERFLYFX_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Servers with these flags die under load, one after the other on the same folder.
-fn check(flags: &[&str], rounds: u64) {
+/// Servers with these flags, below these programs, die under load, one after the other on the same folder.
+fn check(wrapper: &[&str], flags: &[&str], rounds: u64) {
     let seed = seed();
     let mut random = Random(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let mut clients: Vec<Client> = (0..CLIENTS).map(|number| Client::new(number, seed)).collect();
     for round in 0..rounds {
-        let server = Server::start(&data, flags);
+        let server = Server::start_below(wrapper, &data, flags);
         look(&server, &mut clients);
         let acknowledged = AtomicU64::new(0);
         let enough = 1 + random.below(if round % 4 == 0 { 5 } else { 300 });
@@ -70,15 +70,23 @@ pub(crate) fn look(server: &Server, clients: &mut [Client]) {
 
 #[test]
 fn killed_under_load() {
-    check(&[], rounds(20));
+    check(&[], &[], rounds(20));
+}
+
+/// Nearly all of the time something is being written.
+#[test]
+fn killed_with_a_slow_disk() {
+    let Some(wrapper) = with_fault("pwrite64:delay_enter=500") else { return };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    check(&wrapper, &[], rounds(5));
 }
 
 #[test]
 fn killed_with_syncs_at_intervals() {
-    check(&["--durability=interval", "--durability-interval=20ms"], rounds(5));
+    check(&[], &["--durability=interval", "--durability-interval=20ms"], rounds(5));
 }
 
 #[test]
 fn killed_without_syncs() {
-    check(&["--durability=never"], rounds(5));
+    check(&[], &["--durability=never"], rounds(5));
 }

@@ -4,7 +4,7 @@ use super::wire::{Answer, Connection};
 use crate::support::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,30 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// What it says on stderr is here.
     log: PathBuf,
+}
+
+/// How a server ended that did not listen, and what it said.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
+}
+
+/// The words before a program that make some of its system calls fail or take long; `None`, with a message, where
+/// there is no `strace` or it may not trace. It counts calls for each thread. It is detached, so that the
+/// server is the child and the tracer is not.
+pub(crate) fn with_fault(fault: &str) -> Option<Vec<String>> {
+    let calls = fault.split(':').next().unwrap_or_default();
+    let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e"].map(str::to_owned);
+    let mut words = Vec::from(words);
+    words.extend([format!("trace={calls}"), "-e".to_owned(), format!("inject={fault}")]);
+    let mut attempt = words.clone();
+    attempt.push("true".to_owned());
+    let can = command(&attempt).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !can {
+        println!("skipped: strace is not here, or may not trace");
+    }
+    can.then_some(words)
 }
 
 /// A command with nothing in its environment but `PATH`.
@@ -50,12 +74,25 @@ impl Server {
     #[track_caller]
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Server {
         Server::start_below(&[], data, flags)
-            .unwrap_or_else(|said| panic!("the server does not start: {said}"))
     }
 
-    /// Starts it as the last arguments of other programs, each of which becomes the next. `Err`: it ended
-    /// before it listened, with what was said.
-    pub(crate) fn start_below(wrappers: &[&str], data: &Path, flags: &[&str]) -> Result<Server, String> {
+    /// Starts it as the last arguments of other programs, each of which becomes the next.
+    #[track_caller]
+    pub(crate) fn start_below(wrappers: &[&str], data: &Path, flags: &[&str]) -> Server {
+        let started = Server::try_start(wrappers, data, flags);
+        started.unwrap_or_else(|end| panic!("it does not start: {end:?}"))
+    }
+
+    /// The end of a server that must not start on this folder.
+    #[track_caller]
+    pub(crate) fn refused(data: &Path) -> End {
+        match Server::try_start(&[], data, &[]) {
+            Ok(server) => panic!("it listens on {}: {}", server.address, server.said()),
+            Err(end) => end,
+        }
+    }
+
+    fn try_start(wrappers: &[&str], data: &Path, flags: &[&str]) -> Result<Server, End> {
         let mut words: Vec<&OsStr> = wrappers.iter().map(OsStr::new).collect();
         // Disks are filled to the last byte here.
         let own = ["serve", "--port=0", "--shutdown-delay=0s", "--disk-free-min=0", "--data-dir"];
@@ -64,13 +101,13 @@ impl Server {
         words.push(data.as_os_str());
         words.extend(flags.iter().map(OsStr::new));
         let log = data.with_extension("log");
-        let said: File = OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let said = File::create(&log).expect("a log file");
         let mut child = command(&words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(said)
             .spawn()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| End { code: None, said: error.to_string() })?;
         let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         for line in lines.map_while(Result::ok) {
             if let Some((_, address)) = line.split_once("listens on http://") {
@@ -79,7 +116,7 @@ impl Server {
             }
         }
         let code = child.wait().expect("it has ended").code();
-        Err(format!("code {code:?}: {}", std::fs::read_to_string(&log).unwrap_or_default()))
+        Err(End { code, said: std::fs::read_to_string(&log).unwrap_or_default() })
     }
 
     /// A connection to it.

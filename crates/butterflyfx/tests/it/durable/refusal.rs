@@ -2,10 +2,9 @@
 //! format. It says so in a sentence, ends with a code of its own, and leaves everything as it was.
 
 use super::model::everything;
-use super::process::{Server, complaint, run};
+use super::process::{End, Server};
 use serde_json::json;
 use std::fs;
-use std::path::Path;
 
 /// A folder with some content, and its database.
 fn filled() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
@@ -22,20 +21,14 @@ fn filled() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
     (folder, data, bytes)
 }
 
-fn serve(data: &Path) -> std::process::Output {
-    run(&["serve", "--port=0", "--data-dir", data.to_str().expect("text")])
-}
-
 #[test]
 fn a_folder_that_another_process_has() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let server = Server::start(&data, &[]);
-    let output = serve(&data);
-    assert_eq!(output.status.code(), Some(3));
-    let said = complaint(&output);
+    let End { code, said } = Server::refused(&data);
+    assert_eq!(code, Some(3), "{said}");
     assert!(said.contains(&format!("process {} has this data folder", server.pid())), "{said}");
-    assert!(output.stdout.is_empty(), "it listened");
     // The first has noticed nothing.
     let body = r#"{"expression_type":"constant","expression_code":"1"}"#;
     assert_eq!(server.ask("POST /api/v1/substrates", body).status, 201);
@@ -52,16 +45,14 @@ fn check(what: &str, parts: &[&str], damage: impl FnOnce(&mut Vec<u8>)) {
     damage(&mut bytes);
     let database = data.join("butterflyfx.db");
     fs::write(&database, &bytes).expect("write");
-    let output = serve(&data);
-    let said = complaint(&output);
-    assert_eq!(output.status.code(), Some(7), "{what}: {said}");
-    assert!(output.stdout.is_empty(), "{what}: it listened");
+    let End { code, said } = Server::refused(&data);
+    assert_eq!(code, Some(7), "{what}: {said}");
     for part in [database.to_str().expect("text")].iter().chain(parts) {
         assert!(said.contains(part), "{what}: no {part:?} in {said}");
     }
     // Nothing was mended, nothing begun anew.
     assert!(fs::read(&database).expect("read") == bytes, "{what}: the file was changed");
-    assert_eq!(serve(&data).status.code(), Some(7), "{what}: the second time");
+    assert_eq!(Server::refused(&data).code, Some(7), "{what}: the second time");
 }
 
 const DAMAGED: [&str; 3] = ["is damaged", "butterflyfx verify", "butterflyfx restore"];
@@ -109,8 +100,8 @@ fn a_log_without_its_database() {
     let database = data.join("butterflyfx.db");
     let elsewhere = data.join("moved");
     fs::rename(&database, &elsewhere).expect("move");
-    let output = serve(&data);
-    assert_eq!(output.status.code(), Some(7), "{}", complaint(&output));
+    let End { code, said } = Server::refused(&data);
+    assert_eq!(code, Some(7), "{said}");
     assert!(!database.exists(), "a new one was begun beside the log of the old");
     fs::rename(&elsewhere, &database).expect("move back");
     let server = Server::start(&data, &[]);

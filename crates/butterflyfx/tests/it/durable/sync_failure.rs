@@ -1,38 +1,13 @@
 //! A disk that fails: the change whose sync failed is answered as unknown, nothing more is written, reads go on,
 //! everybody is told, and a restart brings back all that was acknowledged.
 //!
-//! `strace` makes the system calls fail; it counts them for each thread, and the one that commits is not the
-//! one that opens the folder.
+//! `strace` makes the system calls of the thread that commits fail, and not those that open the folder: it counts
+//! for each thread.
 
 use super::model::everything;
-use super::process::Server;
+use super::process::{Server, with_fault};
 use super::wire::Answer;
 use serde_json::json;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// Whether processes can be traced here.
-fn can_trace() -> bool {
-    let traced = Command::new("strace")
-        .args(["-D", "-f", "-qq", "-o", "/dev/null", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        println!("skipped: strace is not here, or may not trace");
-    }
-    can
-}
-
-/// A server with system calls that fail.
-fn failing(fault: &str, data: &Path, flags: &[&str]) -> Server {
-    let calls = fault.split(':').next().unwrap_or_default();
-    let (trace, inject) = (format!("trace={calls}"), format!("inject={fault}"));
-    // Detached, so that the server is the child and the tracer is not.
-    let wrapper = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    Server::start_below(&wrapper, data, flags).expect("it starts")
-}
 
 fn create(server: &Server, slot: u64) -> (String, Answer) {
     let id = format!("0x{slot:016X}");
@@ -44,9 +19,8 @@ fn create(server: &Server, slot: u64) -> (String, Answer) {
 /// With this fault behind some commits, one change fails and the server reads only from then on.
 #[track_caller]
 fn check(fault: &str, flags: &[&str]) {
-    if !can_trace() {
-        return;
-    }
+    let Some(wrapper) = with_fault(fault) else { return };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     // What is made once is made without faults.
@@ -54,7 +28,7 @@ fn check(fault: &str, flags: &[&str]) {
     let (first, answer) = create(&server, 1);
     assert_eq!((answer.status, server.stop()), (201, Some(0)));
 
-    let server = failing(fault, &data, flags);
+    let server = Server::start_below(&wrapper, &data, flags);
     assert_eq!(server.ask("GET /readyz", "").status, 200, "{fault}");
     let mut acknowledged = vec![first.clone()];
     let mut slot = 2;
