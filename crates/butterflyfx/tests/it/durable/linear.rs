@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 4;
 const SUBSTRATES: u64 = 3;
@@ -199,6 +199,7 @@ fn check(wrapper: &[&str], flags: &[&str], rounds: u64) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|number| Client::new(number, seed)).collect();
     for _ in 0..rounds {
         let server = Server::start_below(wrapper, &data, flags);
+        let started = Instant::now();
         let answered = AtomicU64::new(0);
         thread::scope(|scope| {
             for client in &mut clients {
@@ -206,15 +207,16 @@ fn check(wrapper: &[&str], flags: &[&str], rounds: u64) {
                 scope.spawn(move || while client.step(&mut connection, answered) {});
             }
             while answered.load(Ordering::Relaxed) < 400 {
-                thread::yield_now();
+                thread::sleep(Duration::from_millis(1));
             }
             server.signal(Signal::KILL);
         });
         server.kill();
-        // It may have taken effect until the server was gone.
+        // What this server did not answer may have taken effect until it was gone.
         let gone = Instant::now();
         let events = clients.iter_mut().flat_map(|client| &mut client.events).flatten();
-        events.filter(|event| event.answered.is_none()).for_each(|event| event.ended = event.ended.max(gone));
+        let lost = events.filter(|event| event.answered.is_none() && event.begun > started);
+        lost.for_each(|event| event.ended = event.ended.max(gone));
     }
     let server = Server::start(&data, flags);
     let mut last = Client::new(CLIENTS, seed);
