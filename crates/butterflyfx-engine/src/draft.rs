@@ -138,7 +138,7 @@ impl Draft<'_> {
             results.push(one.and_then(|one| self.create(&state, one, on_conflict, &keep)));
             if results.len().is_multiple_of(STEP) {
                 self.pauses.push(self.changes.len());
-                RwLockReadGuard::bump(&mut state);
+                rest(&mut state);
             }
         }
         self.pauses.push(self.changes.len());
@@ -390,7 +390,7 @@ impl Draft<'_> {
             if is_end {
                 return Ok(());
             }
-            RwLockReadGuard::bump(&mut state);
+            rest(&mut state);
         }
     }
 
@@ -679,6 +679,12 @@ impl Draft<'_> {
         self.push(Change::RelationshipCreated(record), Step::Relate(id, binding));
         Ok(Created { item: keep(item), is_new })
     }
+}
+
+/// Lets others have the lock, and short requests this processor, in the middle of planning a batch.
+fn rest(state: &mut RwLockReadGuard<'_, State>) {
+    RwLockReadGuard::bump(state);
+    std::thread::yield_now();
 }
 
 /// A stored substrate as a record.
