@@ -1,18 +1,35 @@
 //! What an operator asks of a running server.
 
 use super::problem::{Code, Problem};
-use super::{Answer, Shared, schema, time, wire};
+use super::{Answer, Shared, time, wire};
 use crate::clock;
 use axum::extract::{Request, State};
 use butterflyfx_formula::json;
 use butterflyfx_store::StoreError;
+use utoipa::ToSchema;
+
+/// A backup that was made.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes the answer, which is written by hand")]
+pub(super) struct Backup {
+    /// Below the data folder.
+    #[schema(example = "backups/20261127T030000000000Z.db")]
+    file: String,
+    bytes: u64,
+    substrates: u64,
+    relationships: u64,
+    /// Of all records in it, 32 hex digits; `butterflyfx restore` and `verify` print it, too.
+    digest: String,
+    /// How long it took, verification included.
+    seconds: f64,
+}
 
 /// Back up the database
 ///
 /// Copies the database into a new file of the folder `backups` in the data folder, while changes go on, and verifies the
 /// copy. Comes back when it is done. The copy is the state at one moment; `butterflyfx restore` makes a data folder of it.
 #[utoipa::path(post, path = "/api/v1/admin/backup", tag = "system", operation_id = "create_backup",
-    responses((status = 201, description = "Made, and verified.", body = schema::Backup)))]
+    responses((status = 201, description = "Made, and verified.", body = Backup)))]
 pub(super) async fn backup(State(api): State<Shared>, request: Request) -> Answer {
     wire::no_query(request.uri())?;
     if !api.app.queue.is_durable() {

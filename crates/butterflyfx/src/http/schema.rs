@@ -651,21 +651,6 @@ pub(super) struct Stats {
     storage: StorageStats,
 }
 
-/// A backup that was made.
-#[derive(ToSchema)]
-pub(super) struct Backup {
-    /// Below the data folder.
-    #[schema(example = "backups/20261127T030000000000Z.db")]
-    file: String,
-    bytes: u64,
-    substrates: u64,
-    relationships: u64,
-    /// Of all records in it, 32 hex digits; `butterflyfx restore` and `verify` print it, too.
-    digest: String,
-    /// How long it took, verification included.
-    seconds: f64,
-}
-
 /// The server is healthy.
 #[derive(ToSchema)]
 pub(super) struct Health {
