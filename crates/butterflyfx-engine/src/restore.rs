@@ -109,8 +109,8 @@ impl Engine {
     pub fn expect_records(&self, substrates: u64, relationships: u64) {
         let mut state = self.state.write();
         // A count that is wrong must not take all memory.
-        state.substrates.identities_mut().expect(substrates.min(u64::from(SUBSTRATES_MAX)));
-        state.relationships.identities_mut().expect(relationships.min(u64::from(RELATIONSHIPS_MAX)));
+        state.substrates.identities_mut().reserve(substrates.min(u64::from(SUBSTRATES_MAX)));
+        state.relationships.identities_mut().reserve(relationships.min(u64::from(RELATIONSHIPS_MAX)));
     }
 
     /// Lists the restored relationships at their ends. To be called once, after the last of them.

@@ -199,7 +199,7 @@ impl Identities {
 
     /// Buckets for so many identities from the start, so that none is split while they come. Only where
     /// there are none yet.
-    pub(crate) fn expect(&mut self, count: u64) {
+    pub(crate) fn reserve(&mut self, count: u64) {
         while self.count == 0 && self.directory.len() as u64 * BUCKET < count {
             self.directory.push(NONE);
         }
