@@ -13,6 +13,7 @@ use butterflyfx_formula::shape::Checked;
 use butterflyfx_store::{Attempt, CommitFailure, KeptAnswer};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 /// Why a change did not take effect.
@@ -49,29 +50,111 @@ impl From<EngineError> for WriteFailure {
 /// It could not be written down.
 pub async fn write<T: Send + 'static>(
     app: &App,
-    mut plan: impl FnMut(&mut Draft<'_>) -> Result<T, Later> + Send + 'static,
+    plan: impl FnMut(&mut Draft<'_>) -> Result<T, Later> + Send + 'static,
 ) -> Result<T, WriteFailure> {
-    let (answer, answered) = oneshot::channel();
-    let answer = Arc::new(Mutex::new(Some(answer)));
-    let job = Box::new(move |draft: &mut Draft<'_>| {
-        let answer = Arc::clone(&answer);
-        let tell = move |outcome: Result<T, CommitFailure>| {
-            if let Some(answer) = answer.lock().take() {
-                // Whoever asked may have gone; the change has taken effect all the same.
-                let _ = answer.send(outcome);
-            }
-        };
-        match plan(draft) {
-            Err(Later) => Attempt::Later(Box::new(move |failure| tell(Err(failure)))),
-            Ok(planned) => Attempt::Done(Box::new(move |outcome| tell(outcome.map(|()| planned)))),
-        }
-    });
-    if !app.queue.submit(job) {
-        return Err(WriteFailure::Stopping);
+    Sequence::default().submit(app, plan)?.outcome().await
+}
+
+/// Changes that take effect in the order in which they are submitted, and none after one that failed, although they are
+/// submitted without waiting for each other.
+#[derive(Default)]
+pub struct Sequence {
+    submitted: u64,
+    progress: Arc<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Changes that were planned to their end.
+    planned: AtomicU64,
+    /// Why one was not written down, which holds for all that follow.
+    failure: Mutex<Option<CommitFailure>>,
+}
+
+impl Progress {
+    /// Keeps the first failure.
+    fn fail(&self, failure: &CommitFailure) {
+        self.failure.lock().get_or_insert_with(|| failure.clone());
     }
-    match answered.await {
-        Ok(outcome) => outcome.map_err(WriteFailure::Commit),
-        Err(_) => Err(WriteFailure::Panicked),
+}
+
+/// The place of a change in its sequence. Where it is dropped before its time, as when planning it panics, those that
+/// follow must not wait for it.
+struct Turn {
+    number: u64,
+    progress: Arc<Progress>,
+}
+
+impl Turn {
+    fn has_come(&self) -> bool {
+        self.progress.planned.load(Ordering::Relaxed) == self.number
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.has_come() {
+            self.progress.fail(&CommitFailure::Internal("the part before was dropped".to_owned()));
+        }
+    }
+}
+
+/// A change on its way.
+pub struct Writing<T>(oneshot::Receiver<Result<T, CommitFailure>>);
+
+impl Sequence {
+    /// Hands a change to the writer, as [`write`] does, and does not wait for it.
+    ///
+    /// # Errors
+    /// The server is stopping.
+    pub fn submit<T: Send + 'static>(
+        &mut self,
+        app: &App,
+        mut plan: impl FnMut(&mut Draft<'_>) -> Result<T, Later> + Send + 'static,
+    ) -> Result<Writing<T>, WriteFailure> {
+        let (answer, answered) = oneshot::channel();
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let turn = Turn { number: self.submitted, progress: Arc::clone(&self.progress) };
+        let job = Box::new(move |draft: &mut Draft<'_>| {
+            let (answer, progress) = (Arc::clone(&answer), Arc::clone(&turn.progress));
+            let tell = move |outcome: Result<T, CommitFailure>| {
+                if let Err(failure) = &outcome {
+                    progress.fail(failure);
+                }
+                if let Some(answer) = answer.lock().take() {
+                    // Whoever asked may have gone; the change has taken effect all the same.
+                    let _ = answer.send(outcome);
+                }
+            };
+            if let Some(failure) = turn.progress.failure.lock().clone() {
+                return Attempt::Done(Box::new(move |_| tell(Err(failure))));
+            }
+            match if turn.has_come() { plan(draft) } else { Err(Later) } {
+                Err(Later) => Attempt::Later(Box::new(move |failure| tell(Err(failure)))),
+                Ok(planned) => {
+                    turn.progress.planned.store(turn.number + 1, Ordering::Relaxed);
+                    Attempt::Done(Box::new(move |outcome| tell(outcome.map(|()| planned))))
+                }
+            }
+        });
+        if !app.queue.submit(job) {
+            return Err(WriteFailure::Stopping);
+        }
+        self.submitted += 1;
+        Ok(Writing(answered))
+    }
+}
+
+impl<T> Writing<T> {
+    /// Waits until it has taken effect; gives what planning it gave.
+    ///
+    /// # Errors
+    /// It could not be written down, or one before it in its sequence could not.
+    pub async fn outcome(self) -> Result<T, WriteFailure> {
+        match self.0.await {
+            Ok(outcome) => outcome.map_err(WriteFailure::Commit),
+            Err(_) => Err(WriteFailure::Panicked),
+        }
     }
 }
 
@@ -209,4 +292,54 @@ pub async fn create_index(app: &App, metadata_key: String) -> Result<bool, Write
 /// As [`create_substrate`].
 pub async fn drop_index(app: &App, metadata_key: String) -> Result<bool, WriteFailure> {
     write(app, move |draft| draft.drop_index(&metadata_key)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// Submits changes that count how often they are planned before they are done; gives what became of
+    /// each, and the order in which they were planned to their end. `None` panics.
+    async fn check(often: &[Option<u32>], expected: &[Result<(), &str>], order: &[usize]) {
+        let app = App::new(Config { in_memory: true, ..Config::default() }).expect("threads start");
+        let mut sequence = Sequence::default();
+        let planned = Arc::new(Mutex::new(Vec::new()));
+        let mut writings = Vec::new();
+        for (number, often) in often.iter().copied().enumerate() {
+            let (mut left, planned) = (often, Arc::clone(&planned));
+            let plan = move |_: &mut Draft<'_>| match &mut left {
+                None => panic!("a plan that panics"),
+                Some(0) => {
+                    planned.lock().push(number);
+                    Ok(())
+                }
+                Some(left) => {
+                    *left -= 1;
+                    Err(Later)
+                }
+            };
+            writings.push(sequence.submit(&app, plan).expect("the queue is open"));
+        }
+        for (writing, expected) in writings.into_iter().zip(expected) {
+            match (writing.outcome().await, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(failure), Err(part)) if format!("{failure:?}").contains(part) => {}
+                (outcome, expected) => panic!("{outcome:?} where {expected:?} was expected"),
+            }
+        }
+        assert_eq!(*planned.lock(), order);
+    }
+
+    #[tokio::test]
+    async fn a_sequence_takes_effect_in_order() {
+        check(&[Some(0), Some(0), Some(0)], &[Ok(()), Ok(()), Ok(())], &[0, 1, 2]).await;
+        check(&[Some(3), Some(0), Some(2), Some(1)], &[Ok(()); 4], &[0, 1, 2, 3]).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_sequence_follows_a_panic() {
+        let before = Err("Internal(\"the part before was dropped\")");
+        check(&[None, Some(0), Some(1)], &[Err("Panicked"), before, before], &[]).await;
+    }
 }

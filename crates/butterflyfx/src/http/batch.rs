@@ -10,7 +10,7 @@ use super::wire::{self, Accepts, At, Faults, Media, Object, Query, decode, write
 use super::{Answer, Shared, relationships, schema, substrates};
 use crate::app::App;
 use crate::evaluation::{OffloadFailure, offload};
-use crate::writing;
+use crate::writing::{self, Sequence, Writing};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use butterflyfx_engine::Engine;
@@ -28,6 +28,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ const DECODE_STEP: u32 = 64;
 const BUFFERED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// All items of an atomic batch are held until its end.
 const ATOMIC_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Pieces of a batch that are written at a time: enough that a group of the writer takes several, and the next wait
+/// when it is stored.
+const IN_FLIGHT_MAX: usize = 6;
 /// How often, and how far apart, a piece is offered to a full queue.
 const OFFERS: u32 = 500;
 const OFFER_INTERVAL: Duration = Duration::from_millis(10);
@@ -286,7 +290,9 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
         api,
         options,
         source,
-        ahead: None,
+        in_flight: VecDeque::new(),
+        sequence: Sequence::default(),
+        end: None,
         created: 0,
         failed: 0,
         any: false,
@@ -503,13 +509,22 @@ fn conclude<K: Kind>(slots: Vec<Outcome<K::Hint>>, results: Results<K>, counts_o
     applied
 }
 
+/// A piece that is being written.
+struct InFlight<K: Kind> {
+    slots: Vec<Outcome<K::Hint>>,
+    writing: Writing<Results<K>>,
+}
+
 /// A batch on its way.
 struct Batch<K: Kind> {
     api: Shared,
     options: Options,
     source: Source,
-    /// What was read and prepared while the piece before it was written.
-    ahead: Option<Outcome<Option<Prepared<K>>>>,
+    /// Pieces that are being written, oldest first.
+    in_flight: VecDeque<InFlight<K>>,
+    sequence: Sequence,
+    /// What ended the reading.
+    end: Option<Outcome<()>>,
     created: u64,
     failed: u64,
     /// Whether any result was written.
@@ -520,28 +535,25 @@ struct Batch<K: Kind> {
 impl<K: Kind> Batch<K> {
     /// Applies the next piece and gives its part of the answer; `None` at the end.
     async fn step(&mut self) -> Outcome<Option<String>> {
-        let ready = match self.ahead.take() {
-            Some(ready) => ready,
-            None => Self::next(&self.api, &mut self.source, self.options).await,
+        // Where the client only waits for the end, pieces are written while more are made ready.
+        let most = if self.options.counts_only { IN_FLIGHT_MAX } else { 1 };
+        while self.end.is_none() && self.in_flight.len() < most {
+            match self.begin().await {
+                Ok(true) => {}
+                Ok(false) => self.end = Some(Ok(())),
+                Err(problem) => self.end = Some(Err(problem)),
+            }
+        }
+        let Some(InFlight { slots, writing }) = self.in_flight.pop_front() else {
+            return match self.end.take() {
+                Some(Err(problem)) => Err(problem),
+                _ => Ok(None),
+            };
         };
-        let Some(Prepared { new, slots }) = ready? else {
-            return Ok(None);
-        };
-        self.api.app.room.check()?;
-        let options = self.options;
-        let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
-        let writing = writing::write(&self.api.app, move |draft| {
-            K::plan(draft, &mut new, options, &mut results)?;
-            Ok(std::mem::take(&mut results))
-        });
-        let applied = if options.counts_only {
-            // The client only waits for the end, so the next piece is made ready meanwhile.
-            let next = Self::next(&self.api, &mut self.source, options);
-            let (results, ahead) = futures_util::future::join(writing, next).await;
-            self.ahead = Some(ahead);
-            conclude::<K>(slots, results?, true)
+        let results = writing.outcome().await?;
+        let applied = if self.options.counts_only {
+            conclude::<K>(slots, results, true)
         } else {
-            let results = writing.await?;
             offload(&self.api.app, move |_| conclude::<K>(slots, results, false)).await?
         };
         self.created += applied.created;
@@ -552,6 +564,22 @@ impl<K: Kind> Batch<K> {
         }
         self.any |= !text.is_empty();
         Ok(Some(text))
+    }
+
+    /// Makes the next piece ready and hands it to the writer; `false` at the end.
+    async fn begin(&mut self) -> Outcome<bool> {
+        let options = self.options;
+        let Some(Prepared { new, slots }) = Self::next(&self.api, &mut self.source, options).await? else {
+            return Ok(false);
+        };
+        self.api.app.room.check()?;
+        let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
+        let writing = self.sequence.submit(&self.api.app, move |draft| {
+            K::plan(draft, &mut new, options, &mut results)?;
+            Ok(std::mem::take(&mut results))
+        })?;
+        self.in_flight.push_back(InFlight { slots, writing });
+        Ok(true)
     }
 
     /// The next piece, prepared; `None` at the end.
