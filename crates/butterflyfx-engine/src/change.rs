@@ -335,7 +335,7 @@ fn relate(
         return Ok(Created { item: state.relationship(slot), is_new });
     }
     state.relationships.check_room(1)?;
-    state.push_relationship(new.stored(now, ends));
+    state.push_relationship(new.id, new.stored(now, ends));
     Ok(Created { item: new.created(now), is_new })
 }
 

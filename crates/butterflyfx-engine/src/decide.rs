@@ -69,7 +69,6 @@ impl PreparedRelationship {
     pub(crate) fn stored(&mut self, now: Timestamp, ends: (u32, u32)) -> NewEdge<'_> {
         NewEdge {
             edge: self.edge(ends),
-            id: self.id,
             created_at: now,
             binding: self.binding.take(),
             constraints: &self.new.constraints,

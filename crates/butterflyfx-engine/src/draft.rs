@@ -505,7 +505,7 @@ impl Draft<'_> {
             }
             let count = if end == done { left.len() } else { end - done };
             let mut state = engine.state.write();
-            touch(&state, &left.as_slice()[..count]);
+            touch(&state, &left.as_slice()[..count], &steps.as_slice()[..count]);
             for (change, step) in left.by_ref().take(count).zip(steps.by_ref()) {
                 apply(&mut state, change, step);
             }
@@ -709,7 +709,15 @@ pub(crate) fn relationship_record(state: &State, slot: u32) -> RelationshipRecor
 }
 
 /// Loads what creations among the changes will read.
-fn touch(state: &State, changes: &[Change]) {
+fn touch(state: &State, changes: &[Change], steps: &[Step]) {
+    state.substrates.touch(changes.iter().filter_map(|change| match change {
+        Change::SubstrateCreated(one) => Some(one.substrate.id),
+        _ => None,
+    }));
+    state.relationships.touch(steps.iter().filter_map(|step| match step {
+        Step::Relate(id, _) => Some(*id),
+        _ => None,
+    }));
     let related = || {
         changes.iter().filter_map(|change| match change {
             Change::RelationshipCreated(one) => Some(one),
@@ -743,14 +751,10 @@ fn apply(state: &mut State, change: Change, step: Step) {
         }
         (Change::RelationshipCreated(one), Step::Relate(id, binding)) => {
             debug_assert_eq!(one.sequence, state.relationships.ages.next_sequence());
-            state.push_relationship(NewEdge {
-                edge: edge_of(state, &one),
-                id,
-                created_at: one.created_at,
-                constraints: &one.constraints,
-                lineage: &one.lineage,
-                binding,
-            });
+            let edge = edge_of(state, &one);
+            let RelationshipRecord { created_at, constraints, lineage, .. } = &one;
+            let created_at = *created_at;
+            state.push_relationship(id, NewEdge { edge, created_at, constraints, lineage, binding });
         }
         (Change::RelationshipDeleted(one), _) => {
             let slot = state.relationships.ages.slot_of(one.sequence);

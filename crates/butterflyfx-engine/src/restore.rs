@@ -7,12 +7,8 @@ use crate::engine::{Engine, Result};
 use crate::error::EngineError;
 use crate::identity::RelationshipId;
 use crate::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
-use crate::state::edges::Edge;
 use crate::state::relationships::NewEdge;
-use crate::state::{RELATIONSHIPS_MAX, SUBSTRATES_MAX, State, binding_of};
-
-/// Relationships whose ends are looked up together.
-const STEP: usize = 128;
+use crate::state::{State, binding_of};
 
 /// Records that are read under one lock.
 const READ_STEP: u32 = if cfg!(test) { 3 } else { 1024 };
@@ -22,6 +18,20 @@ fn damaged(sentence: String) -> EngineError {
 }
 
 impl Engine {
+    /// Begins to restore all there is into this engine, which is empty. Until [`Engine::end_restoring`] nothing is
+    /// found in it. Without this each record takes its place at once, which takes longer for many.
+    pub fn begin_restoring(&self) {
+        self.state.write().begin_restoring();
+    }
+
+    /// Ends what [`Engine::begin_restoring`] began.
+    ///
+    /// # Errors
+    /// `Records`: a substrate or relationship that is there twice. What was restored is of no use then.
+    pub fn end_restoring(&self) -> Result<()> {
+        self.state.write().end_restoring()
+    }
+
     /// Restores the next substrates.
     ///
     /// # Errors
@@ -35,7 +45,7 @@ impl Engine {
             if one.sequence < state.substrates.ages.next_sequence() {
                 return Err(damaged(format!("substrate {id} has number {}, out of order", one.sequence)));
             }
-            if state.substrates.find(id).is_some() {
+            if !state.is_restoring() && state.substrates.find(id).is_some() {
                 return Err(damaged(format!("substrate {id} is there twice")));
             }
             let checked = self
@@ -51,71 +61,46 @@ impl Engine {
         Ok(())
     }
 
-    /// Restores the next relationships; all substrates are there. They are listed at their ends by
-    /// [`Engine::finish_relationships`].
+    /// Restores the next relationships; all substrates are there.
     ///
     /// # Errors
     /// `Records`: a number out of order, an end that is missing, the same relationship twice,
     /// constraints that bind nothing readable, or no room.
     pub fn restore_relationships(&self, records: &[RelationshipRecord]) -> Result<()> {
         let mut state = self.state.write();
-        for step in records.chunks(STEP) {
-            // One question after the other for all of them, so that the reads of each, which nearly always
-            // miss the caches, run side by side.
-            let edges: Vec<Edge> = step.iter().map(|one| edge_of(&state, one)).collect();
-            for (one, edge) in step.iter().zip(&edges) {
-                for (end, slot) in [(one.source, edge.source), (one.target, edge.target)] {
-                    if !is_there(&state, slot, end) {
-                        let sentence =
-                            format!("relationship number {} has no end number {end}", one.sequence);
-                        return Err(damaged(sentence));
-                    }
+        for one in records {
+            let edge = edge_of(&state, one);
+            for (end, slot) in [(one.source, edge.source), (one.target, edge.target)] {
+                if !is_there(&state, slot, end) {
+                    let sentence = format!("relationship number {} has no end number {end}", one.sequence);
+                    return Err(damaged(sentence));
                 }
+            }
+            if one.sequence < state.relationships.ages.next_sequence() {
+                let ends = [edge.source, edge.target].map(|end| state.substrates.id(end));
+                return Err(damaged(format!(
+                    "the relationship from {} to {} has number {}, out of order",
+                    ends[0], ends[1], one.sequence
+                )));
+            }
+            let RelationshipRecord { created_at, constraints, lineage, .. } = one;
+            let binding = binding_of(constraints)?;
+            let new = NewEdge { edge, created_at: *created_at, constraints, lineage, binding };
+            state.relationships.check_room(1)?;
+            if state.is_restoring() {
+                state.relationships.ages.go_on_from(one.sequence);
+                state.restore_relationship(new);
+                continue;
             }
             let id = |slot| state.substrates.id(slot);
-            let ends: Vec<_> = edges.iter().map(|edge| (id(edge.source), id(edge.target))).collect();
-            let identities = step
-                .iter()
-                .zip(ends)
-                .map(|(one, (source, target))| RelationshipId::of(one.rel_type, source, target));
-            let found: Vec<_> = edges.into_iter().zip(identities).collect();
-            state.touch_new(&found);
-            for (one, (edge, id)) in step.iter().zip(found) {
-                if one.sequence < state.relationships.ages.next_sequence() {
-                    return Err(damaged(format!(
-                        "relationship {id} has number {}, out of order",
-                        one.sequence
-                    )));
-                }
-                if state.find_relationship(id).is_some() {
-                    return Err(damaged(format!("relationship {id} is there twice")));
-                }
-                state.relationships.check_room(1)?;
-                state.relationships.ages.go_on_from(one.sequence);
-                state.restore_relationship(NewEdge {
-                    edge,
-                    id,
-                    created_at: one.created_at,
-                    constraints: &one.constraints,
-                    lineage: &one.lineage,
-                    binding: binding_of(&one.constraints)?,
-                });
+            let id = RelationshipId::of(one.rel_type, id(edge.source), id(edge.target));
+            if state.find_relationship(id).is_some() {
+                return Err(damaged(format!("relationship {id} is there twice")));
             }
+            state.relationships.ages.go_on_from(one.sequence);
+            state.push_relationship(id, new);
         }
         Ok(())
-    }
-
-    /// Room in the tables for what is going to be restored; makes it faster.
-    pub fn expect_records(&self, substrates: u64, relationships: u64) {
-        let mut state = self.state.write();
-        // A count that is wrong must not take all memory.
-        state.substrates.identities_mut().reserve(substrates.min(u64::from(SUBSTRATES_MAX)));
-        state.relationships.identities_mut().reserve(relationships.min(u64::from(RELATIONSHIPS_MAX)));
-    }
-
-    /// Lists the restored relationships at their ends. To be called once, after the last of them.
-    pub fn finish_relationships(&self) {
-        self.state.write().build_lists();
     }
 
     /// Restores an index and fills it.
@@ -156,9 +141,10 @@ impl Engine {
     }
 }
 
-/// Whether a creation number names something alive in this slot.
+/// Whether a creation number names something alive in this slot. While restoring all are alive, and to ask would
+/// mean a read that misses the caches.
 fn is_there(state: &State, slot: u32, sequence: u64) -> bool {
     slot < state.substrates.slots()
-        && state.substrates.is_alive(slot)
+        && (state.is_restoring() || state.substrates.is_alive(slot))
         && state.substrates.ages.sequence(slot) == sequence
 }

@@ -34,7 +34,10 @@ use index::Index;
 use key::Key;
 use relationships::{Binding, NewEdge, Relationships};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::atomic::AtomicU32;
+use std::thread;
 use substrates::{NewRecord, Substrates};
 use tidy::Tidying;
 use vocabulary::Vocabulary;
@@ -49,6 +52,9 @@ pub(crate) const SUBSTRATES_MAX: u32 = (1 << SUBSTRATE_BITS) - 1;
 /// Slots of relationships; the highest marks none.
 pub(crate) const RELATIONSHIPS_MAX: u32 = (1 << RELATIONSHIP_BITS) - 1;
 
+/// Fewer things are not worth a second thread.
+const RUN_MIN: u32 = if cfg!(test) { 4 } else { 1 << 12 };
+
 /// Relationships that one step of a cascade deletes, which takes about a millisecond.
 const CASCADE_STEP: usize = if cfg!(test) { 5 } else { 500 };
 
@@ -61,6 +67,7 @@ pub(crate) struct State {
     pub(crate) indexes: BTreeMap<String, Index>,
     pub(crate) vocabulary: Vocabulary,
     tidying: Tidying,
+    is_restoring: bool,
     /// Grows whenever slots are renumbered: they mean something else from then on.
     pub(crate) epoch: u64,
     /// Long reads that have let the lock go and keep slots meanwhile.
@@ -76,6 +83,7 @@ impl State {
             indexes: BTreeMap::new(),
             vocabulary: Vocabulary::default(),
             tidying: Tidying::default(),
+            is_restoring: false,
             epoch: 0,
             suspended_reads: AtomicU32::new(0),
         }
@@ -156,7 +164,11 @@ impl State {
 
     /// Stores a substrate whose identity is free; there is room.
     pub(crate) fn push_substrate(&mut self, now: Timestamp, new: NewRecord<'_>) -> u32 {
-        let slot = self.substrates.push(now, new, &mut self.vocabulary);
+        let slot = if self.is_restoring {
+            self.substrates.push_nameless(now, new, &mut self.vocabulary)
+        } else {
+            self.substrates.push(now, new, &mut self.vocabulary)
+        };
         self.index(slot);
         slot
     }
@@ -211,12 +223,12 @@ impl State {
     }
 
     /// Stores a relationship that is not there; there is room.
-    pub(crate) fn push_relationship(&mut self, new: NewEdge<'_>) -> u32 {
+    pub(crate) fn push_relationship(&mut self, id: RelationshipId, new: NewEdge<'_>) -> u32 {
         let edge = new.edge;
         if new.binding.is_some() {
             self.substrates.set_bound(edge.source, true);
         }
-        let slot = self.relationships.push(new, &mut self.vocabulary, |slot| self.substrates.id(slot));
+        let slot = self.relationships.push(id, new, &mut self.vocabulary, |slot| self.substrates.id(slot));
         for list in listed_at(edge) {
             self.adjacency.push(list, slot);
         }
@@ -236,26 +248,46 @@ impl State {
         }
     }
 
-    /// Loads the table's entries that creating these relationships will read.
-    pub(crate) fn touch_new(&self, new: &[(Edge, RelationshipId)]) {
-        self.relationships.touch(new.iter().map(|(_, id)| *id));
+    /// While it restores, what comes is neither found by identity nor listed: making the tables at the
+    /// end, in order, takes a third of the time that it takes to put each record into its place.
+    pub(crate) fn begin_restoring(&mut self) {
+        self.is_restoring = self.substrates.slots() == 0 && self.relationships.slots() == 0;
     }
 
-    /// Stores a relationship that is not there, without listing it at its ends: [`State::build_lists`] will.
+    pub(crate) fn is_restoring(&self) -> bool {
+        self.is_restoring
+    }
+
+    /// Stores a relationship while restoring.
     pub(crate) fn restore_relationship(&mut self, new: NewEdge<'_>) {
         if new.binding.is_some() {
             self.substrates.set_bound(new.edge.source, true);
         }
-        self.relationships.push(new, &mut self.vocabulary, |slot| self.substrates.id(slot));
+        self.relationships.push_nameless(new, &mut self.vocabulary);
     }
 
-    /// Lists all relationships at their ends, after all of them were restored.
-    pub(crate) fn build_lists(&mut self) {
+    /// Makes the tables that were left out while restoring.
+    ///
+    /// # Errors
+    /// `Records`: something is there twice.
+    pub(crate) fn end_restoring(&mut self) -> Result<(), EngineError> {
+        if !std::mem::take(&mut self.is_restoring) {
+            return Ok(());
+        }
+        let twice = |what: String| EngineError::Records(format!("{what} is there twice"));
+        self.substrates
+            .build_identities()
+            .map_err(|slot| twice(format!("substrate {}", self.substrates.id(slot))))?;
+        let substrates = &self.substrates;
+        self.relationships
+            .build_identities(|slot| substrates.id(slot))
+            .map_err(|slot| twice(format!("relationship {}", self.relationship_id(slot))))?;
         let relationships = &self.relationships;
-        self.adjacency.build(self.substrates.slots(), || {
-            (0..relationships.slots())
-                .flat_map(|slot| listed_at(relationships.edge(slot)).map(move |list| (slot, list)))
-        });
+        let each = |run: Range<u32>, take: &mut dyn FnMut(u32, List)| {
+            run.for_each(|slot| listed_at(relationships.edge(slot)).for_each(|list| take(slot, list)));
+        };
+        self.adjacency.build(self.substrates.slots(), relationships.slots(), each);
+        Ok(())
     }
 
     /// Adds an empty index, to be filled.
@@ -318,6 +350,19 @@ fn listed_at(edge: Edge) -> impl Iterator<Item = List> {
     let own = [List::of(edge.source, false), List::of(edge.target, true)];
     let mirror = [List::of(edge.target, false), List::of(edge.source, true)];
     own.into_iter().chain(mirror.into_iter().filter(move |_| mirrored))
+}
+
+/// Does something with each of a few runs of numbers, one for each processor, that together are all below `end`.
+fn in_runs<T: Send>(end: u32, work: impl Fn(Range<u32>) -> T + Sync) -> Vec<T> {
+    let threads = if end < RUN_MIN { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
+    let (share, work) = (end.div_ceil(threads as u32).max(1), &work);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..end)
+            .step_by(share as usize)
+            .map(|first| scope.spawn(move || work(first..first.saturating_add(share).min(end))))
+            .collect();
+        threads.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// What relationship constraints bind, where they do.

@@ -4,6 +4,7 @@ mod evaluation;
 mod hands;
 mod model;
 mod random;
+mod restore;
 mod rules;
 mod scale;
 

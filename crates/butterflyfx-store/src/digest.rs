@@ -35,6 +35,11 @@ impl Digest {
         self.0 = self.0.wrapping_add(hash);
     }
 
+    /// Takes in all that another digest holds.
+    pub fn join(&mut self, other: Digest) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+
     /// Takes a record's hash out again.
     pub fn subtract(&mut self, hash: u128) {
         self.0 = self.0.wrapping_sub(hash);

@@ -1,6 +1,6 @@
 //! Everything back from the file, checked, into whoever keeps it in memory.
 //!
-//! Rows are read and decoded on a second thread while the receiver takes what was read before.
+//! Rows are read and decoded on threads of their own while the receiver takes what was read before.
 
 use crate::digest::Digest;
 use crate::error::StoreError;
@@ -13,12 +13,7 @@ use butterflyfx_engine::model::Timestamp;
 use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::Instant;
-
-/// Parts that may wait for the receiver; each has some thousand records.
-const PARTS_WAITING_MAX: usize = 8;
 
 /// Takes what was stored, in this order: all substrates, all relationships, all indexes, all answers.
 ///
@@ -49,33 +44,24 @@ pub struct Recovered {
     pub seconds: f64,
 }
 
-/// See [`crate::Store::recover`].
+/// See [`crate::Store::recover`] and [`scan`].
 pub(crate) fn recover(
-    connection: &mut Connection,
+    connections: &mut [Connection],
     path: &Path,
     now: Timestamp,
     receiver: &mut impl Receive,
 ) -> Result<Recovered, StoreError> {
     let started = Instant::now();
-    let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
-    let (scanned, received) = thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            // Once the receiver has refused, the rest is read all the same: where the file is damaged,
-            // that is the better answer.
-            let mut emit = |part| {
-                let _ = sender.send(part);
-                Ok(())
-            };
-            let mut complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
-            scan(connection, path, &mut emit, &mut complain)
-        });
-        let received = receive(parts, now, receiver);
-        (reader.join(), received)
-    });
-    let scanned = scanned.map_err(|_| StoreError::Io {
-        path: path.to_path_buf(),
-        detail: "the thread that reads it panicked".to_owned(),
-    })??;
+    let mut received = Ok(());
+    // Once the receiver has refused, the rest is read all the same: where the file is damaged, that is the
+    // better answer.
+    let mut emit = |part| {
+        if received.is_ok() {
+            received = receive(part, now, receiver);
+        }
+    };
+    let complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
+    let scanned = scan(connections, path, &mut emit, &complain)?;
     received.map_err(StoreError::Refused)?;
     let next = scanned.meta.map(|meta| meta.next).unwrap_or_default();
     Ok(Recovered {
@@ -97,26 +83,19 @@ pub fn read(path: &Path, receiver: &mut impl Receive) -> Result<Recovered, Store
     if !path.exists() {
         return Err(StoreError::Missing { path });
     }
-    let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check_marks(&connection, &path)?;
-    recover(&mut connection, &path, now(), receiver)
+    recover(&mut [connection], &path, now(), receiver)
 }
 
-fn receive(parts: Receiver<Part>, now: Timestamp, receiver: &mut impl Receive) -> Result<(), String> {
-    for part in parts {
-        match part {
-            Part::Substrates(records) => receiver.substrates(records)?,
-            Part::Relationships(records) => receiver.relationships(records)?,
-            Part::Indexes(records) => {
-                for record in records {
-                    receiver.index(record)?;
-                }
-            }
-            Part::Answers(mut answers) => {
-                answers.retain(|answer| answer.expires_at > now);
-                receiver.kept_answers(answers)?;
-            }
+fn receive(part: Part, now: Timestamp, receiver: &mut impl Receive) -> Result<(), String> {
+    match part {
+        Part::Substrates(records) => receiver.substrates(records),
+        Part::Relationships(records) => receiver.relationships(records),
+        Part::Indexes(records) => records.into_iter().try_for_each(|record| receiver.index(record)),
+        Part::Answers(mut answers) => {
+            answers.retain(|answer| answer.expires_at > now);
+            receiver.kept_answers(answers)
         }
     }
-    Ok(())
 }

@@ -15,13 +15,22 @@ use butterflyfx_formula::document::Document;
 use butterflyfx_formula::json::{DEPTH_MAX, read_document};
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Rows};
+use std::borrow::Cow;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
-/// Records of one part: few enough to stay in the caches, many enough that handing over costs nothing.
-const PART_ROWS: usize = 1024;
-/// Bytes of texts in a part, beyond which it is handed over before it is full.
+/// Records, and bytes of texts, of a part that is handed over before its block is done.
+const PART_ROWS: usize = 2 * BLOCK_ROWS as usize;
 const PART_BYTES: usize = 4 * 1024 * 1024;
+
+/// Rows of a block, about: few enough to stay in the caches, many enough that handing over costs nothing.
+const BLOCK_ROWS: u64 = 1024;
+
+/// Parts of a reader that may wait to be taken.
+const PARTS_WAITING_MAX: usize = 8;
 
 /// What only a damaged page can bring about.
 const OUT_OF_ORDER: &str = "the number is not greater than the one before";
@@ -45,21 +54,116 @@ pub(crate) struct Scanned {
 }
 
 /// Takes a sentence about something wrong; an error stops the scan.
-pub(crate) type Complain<'a> = dyn FnMut(String) -> Result<(), StoreError> + 'a;
+pub(crate) type Complain<'a> = dyn Fn(String) -> Result<(), StoreError> + Sync + 'a;
 
-/// Reads everything in one snapshot: substrates, relationships, indexes, answers, each in order of creation.
+/// Reads everything: substrates, relationships, indexes, answers, each in order of creation. Each connection reads on a
+/// thread of its own, a block of rows after the other. With more than one, nobody may write meanwhile; one alone sees a
+/// snapshot.
 pub(crate) fn scan(
-    connection: &Connection,
+    connections: &mut [Connection],
     path: &Path,
-    emit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
-    complain: &mut Complain<'_>,
+    emit: &mut dyn FnMut(Part),
+    complain: &Complain<'_>,
 ) -> Result<Scanned, StoreError> {
     let failed = |error: rusqlite::Error| StoreError::of_sqlite(&error, path, "reading");
-    connection.execute_batch("BEGIN").map_err(failed)?;
-    let scanned = Scan { connection, path, emit, complain }.everything();
-    // Nothing was written; where the end of a read fails, the connection is of no use anyway.
-    let _ = connection.execute_batch("ROLLBACK");
+    for connection in connections.iter() {
+        connection.execute_batch("BEGIN").map_err(failed)?;
+    }
+    let scanned = Scan { connections, path, emit, complain }.everything();
+    for connection in connections.iter() {
+        // Nothing was written; where the end of a read fails, the connection is of no use anyway.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
     scanned
+}
+
+/// A table and how its rows become records.
+struct Table<R> {
+    name: &'static str,
+    columns: &'static str,
+    /// The column that orders the rows; a number, and split into blocks, where that is `sequence`.
+    key: &'static str,
+    /// Makes a record of a row, and adds up the bytes of its texts.
+    decode: fn(&Row<'_>, &mut usize) -> Result<R, String>,
+    part: fn(Vec<R>) -> Part,
+    /// Looks at a record, and may complain.
+    take: fn(&mut Tally<'_>, &R) -> Result<Option<String>, StoreError>,
+}
+
+const SUBSTRATE: Table<SubstrateRecord> = Table {
+    name: "substrate",
+    columns: "sequence, id, expression_type, expression_code, metadata, created_at, updated_at, version",
+    key: "sequence",
+    decode: substrate,
+    part: Part::Substrates,
+    take: |tally, record| {
+        tally.counts.substrates += 1;
+        tally.digest.add(tally.hasher.substrate(record)?);
+        let grows = record.sequence >= tally.next.substrate;
+        if grows {
+            tally.next.substrate = record.sequence + 1;
+            tally.numbers.push(record.sequence);
+        }
+        Ok((!grows).then(|| OUT_OF_ORDER.to_owned()))
+    },
+};
+
+const RELATIONSHIP: Table<RelationshipRecord> = Table {
+    name: "relationship",
+    columns: "sequence, source, target, rel_type, bidirectional, constraints, lineage, created_at",
+    key: "sequence",
+    decode: relationship,
+    part: Part::Relationships,
+    take: |tally, record| {
+        tally.counts.relationships += 1;
+        tally.digest.add(tally.hasher.relationship(record)?);
+        if record.sequence < tally.next.relationship {
+            return Ok(Some(OUT_OF_ORDER.to_owned()));
+        }
+        tally.next.relationship = record.sequence + 1;
+        let lost = [record.source, record.target].into_iter().find(|end| !tally.ends.contains(*end));
+        Ok(lost.map(|end| format!("names substrate {end}, which is not there")))
+    },
+};
+
+const METADATA_INDEX: Table<IndexRecord> = Table {
+    name: "metadata_index",
+    columns: "metadata_key, created_at",
+    key: "rowid",
+    decode: index,
+    part: Part::Indexes,
+    take: |tally, record| {
+        tally.counts.indexes += 1;
+        tally.digest.add(tally.hasher.index(record));
+        Ok(None)
+    },
+};
+
+const IDEMPOTENCY: Table<KeptAnswer> = Table {
+    name: "idempotency",
+    columns: "name, expires_at, request_hash, status, headers, body",
+    key: "rowid",
+    decode: answer,
+    part: Part::Answers,
+    take: |tally, record| {
+        tally.counts.answers += 1;
+        tally.answers_digest.add(tally.hasher.answer(record));
+        Ok(None)
+    },
+};
+
+/// What a reader found in a table.
+#[derive(Default)]
+struct Tally<'a> {
+    hasher: Hasher,
+    counts: Counts,
+    digest: Digest,
+    answers_digest: Digest,
+    next: Next,
+    /// Numbers of the substrates in this table.
+    numbers: Ranges,
+    /// Numbers that relationships may name.
+    ends: Cow<'a, Ranges>,
 }
 
 /// A failure while reading a table.
@@ -81,18 +185,15 @@ impl From<StoreError> for Stop {
 }
 
 struct Scan<'a> {
-    connection: &'a Connection,
+    connections: &'a mut [Connection],
     path: &'a Path,
-    emit: &'a mut dyn FnMut(Part) -> Result<(), StoreError>,
-    complain: &'a mut Complain<'a>,
+    emit: &'a mut dyn FnMut(Part),
+    complain: &'a Complain<'a>,
 }
 
 impl Scan<'_> {
     fn everything(&mut self) -> Result<Scanned, StoreError> {
-        let mut hasher = Hasher::default();
-        let (mut digest, mut answers_digest) = (Digest::default(), Digest::default());
-        let (mut counts, mut next, mut ends) = (Counts::default(), Next::default(), Ranges::default());
-        let meta = match Meta::load(self.connection) {
+        let meta = match Meta::load(&self.connections[0]) {
             Ok(Ok(meta)) => Some(meta),
             Ok(Err(sentence)) => {
                 (self.complain)(sentence)?;
@@ -103,63 +204,23 @@ impl Scan<'_> {
                 None
             }
         };
-
-        let sql = "SELECT sequence, id, expression_type, expression_code, metadata, created_at, updated_at, \
-                   version FROM substrate ORDER BY sequence";
-        self.table("substrate", sql, &[3, 4], &mut substrate, Part::Substrates, &mut |record| {
-            counts.substrates += 1;
-            digest.add(hasher.substrate(record)?);
-            let grows = record.sequence >= next.substrate;
-            if grows {
-                next.substrate = record.sequence + 1;
-                ends.push(record.sequence);
-            }
-            Ok((!grows).then(|| OUT_OF_ORDER.to_owned()))
-        })?;
-
-        let sql = "SELECT sequence, source, target, rel_type, bidirectional, constraints, lineage, created_at \
-                   FROM relationship ORDER BY sequence";
-        self.table("relationship", sql, &[5, 6], &mut relationship, Part::Relationships, &mut |record| {
-            counts.relationships += 1;
-            digest.add(hasher.relationship(record)?);
-            if record.sequence < next.relationship {
-                return Ok(Some(OUT_OF_ORDER.to_owned()));
-            }
-            next.relationship = record.sequence + 1;
-            let lost = [record.source, record.target].into_iter().find(|end| !ends.contains(*end));
-            Ok(lost.map(|end| format!("names substrate {end}, which is not there")))
-        })?;
-
-        let sql = "SELECT metadata_key, created_at FROM metadata_index ORDER BY rowid";
-        self.table("metadata_index", sql, &[], &mut index, Part::Indexes, &mut |record| {
-            counts.indexes += 1;
-            digest.add(hasher.index(record));
-            Ok(None)
-        })?;
-
-        let sql =
-            "SELECT name, expires_at, request_hash, status, headers, body FROM idempotency ORDER BY rowid";
-        self.table("idempotency", sql, &[4, 5], &mut answer, Part::Answers, &mut |record| {
-            counts.answers += 1;
-            answers_digest.add(hasher.answer(record));
-            Ok(None)
-        })?;
-
+        let expected = meta.as_ref().map(|meta| meta.counts).unwrap_or_default();
+        let mut all = Tally::default();
+        let none = Ranges::default();
+        self.table(&SUBSTRATE, expected.substrates, &none, &mut all)?;
+        let ends = std::mem::take(&mut all.numbers);
+        self.table(&RELATIONSHIP, expected.relationships, &ends, &mut all)?;
+        self.table(&METADATA_INDEX, 0, &none, &mut all)?;
+        self.table(&IDEMPOTENCY, 0, &none, &mut all)?;
         if let Some(meta) = &meta {
-            self.compare(meta, counts, [digest, answers_digest], next)?;
+            self.compare(meta, &all)?;
         }
-        Ok(Scanned { counts, digest, meta })
+        Ok(Scanned { counts: all.counts, digest: all.digest, meta })
     }
 
     /// Compares what was found with what was committed.
-    fn compare(
-        &mut self,
-        meta: &Meta,
-        found: Counts,
-        [digest, answers_digest]: [Digest; 2],
-        next: Next,
-    ) -> Result<(), StoreError> {
-        let committed = meta.counts;
+    fn compare(&mut self, meta: &Meta, all: &Tally<'_>) -> Result<(), StoreError> {
+        let (found, committed) = (all.counts, meta.counts);
         for (table, found, committed) in [
             ("substrate", found.substrates, committed.substrates),
             ("relationship", found.relationships, committed.relationships),
@@ -171,8 +232,8 @@ impl Scan<'_> {
             }
         }
         for (table, after_last, next) in [
-            ("substrate", next.substrate, meta.next.substrate),
-            ("relationship", next.relationship, meta.next.relationship),
+            ("substrate", all.next.substrate, meta.next.substrate),
+            ("relationship", all.next.relationship, meta.next.relationship),
         ] {
             if after_last > next {
                 (self.complain)(format!(
@@ -182,8 +243,8 @@ impl Scan<'_> {
             }
         }
         for (what, found, committed) in [
-            ("tables substrate, relationship and metadata_index", digest, meta.digest),
-            ("table idempotency", answers_digest, meta.answers_digest),
+            ("tables substrate, relationship and metadata_index", all.digest, meta.digest),
+            ("table idempotency", all.answers_digest, meta.answers_digest),
         ] {
             if found != committed {
                 (self.complain)(format!("the digest of {what} is {found}, {committed} was committed"))?;
@@ -192,73 +253,172 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn table_failed(&mut self, table: &str, error: &rusqlite::Error) -> Result<(), StoreError> {
+    fn table_failed(&self, table: &str, error: &rusqlite::Error) -> Result<(), StoreError> {
         match StoreError::of_sqlite(error, self.path, &format!("reading table {table}")) {
             StoreError::Damaged { check, .. } => (self.complain)(check),
             other => Err(other),
         }
     }
 
-    /// Reads one table: `decode` makes a record of a row, `take` looks at it and may complain. `texts` are
-    /// the columns that may be large.
-    fn table<R>(
+    /// Reads one table of about so many rows with all readers, and emits its parts in order.
+    fn table<R: Send>(
         &mut self,
-        name: &str,
-        sql: &str,
-        texts: &[usize],
-        decode: &mut dyn FnMut(&Row<'_>) -> Result<R, String>,
-        part: fn(Vec<R>) -> Part,
-        take: &mut dyn FnMut(&R) -> Result<Option<String>, StoreError>,
+        table: &Table<R>,
+        rows: u64,
+        ends: &Ranges,
+        all: &mut Tally<'_>,
     ) -> Result<(), StoreError> {
-        match self.rows(name, sql, texts, decode, part, take) {
-            Ok(()) => Ok(()),
-            Err(Stop::Sqlite(error)) => self.table_failed(name, &error),
-            Err(Stop::Store(error)) => Err(error),
-        }
-    }
-
-    fn rows<R>(
-        &mut self,
-        name: &str,
-        sql: &str,
-        texts: &[usize],
-        decode: &mut dyn FnMut(&Row<'_>) -> Result<R, String>,
-        part: fn(Vec<R>) -> Part,
-        take: &mut dyn FnMut(&R) -> Result<Option<String>, StoreError>,
-    ) -> Result<(), Stop> {
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.raw_query();
-        let mut records = Vec::with_capacity(PART_ROWS);
-        let mut bytes = 0;
-        while let Some(row) = rows.next()? {
-            let complaint = match decode(row) {
-                Err(sentence) => Some(sentence),
-                Ok(record) => {
-                    let complaint = take(&record)?;
-                    records.push(record);
-                    complaint
+        let blocks = match blocks(&self.connections[0], table, rows) {
+            Ok(blocks) => blocks,
+            Err(error) => return self.table_failed(table.name, &error),
+        };
+        let (path, complain) = (self.path, self.complain);
+        let readers = self.connections.len().min(blocks.len());
+        let tallies = thread::scope(|scope| {
+            let (parts, threads): (Vec<_>, Vec<_>) = self
+                .connections
+                .iter_mut()
+                .take(readers)
+                .enumerate()
+                .map(|(at, connection)| {
+                    let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
+                    let blocks = blocks.iter().skip(at).step_by(readers);
+                    let reader = Reader { connection, path, table, complain, sender };
+                    (parts, scope.spawn(move || reader.read(blocks, ends)))
+                })
+                .unzip();
+            for parts in parts.iter().cycle().take(blocks.len()) {
+                // A block ends with nothing; a reader that has failed ends, and so do all that follow.
+                while let Ok(Some(part)) = parts.recv() {
+                    (self.emit)((table.part)(part));
                 }
-            };
-            if let Some(sentence) = complaint {
-                (self.complain)(format!("table {name}, row {}: {sentence}", key(row)))?;
             }
-            bytes += texts.iter().map(|column| row.get_ref(*column).map_or(0, length)).sum::<usize>();
-            if records.len() == PART_ROWS || bytes >= PART_BYTES {
-                bytes = 0;
-                (self.emit)(part(std::mem::replace(&mut records, Vec::with_capacity(PART_ROWS))))?;
-            }
-        }
-        if !records.is_empty() {
-            (self.emit)(part(records))?;
+            drop(parts);
+            threads.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let tallies: Vec<Result<Tally<'_>, StoreError>> = tallies;
+        for tally in tallies {
+            all.add(tally?);
         }
         Ok(())
     }
 }
 
-fn length(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
-        _ => 0,
+impl Tally<'_> {
+    fn add(&mut self, other: Tally<'_>) {
+        let Counts { substrates, relationships, indexes, answers } = &mut self.counts;
+        *substrates += other.counts.substrates;
+        *relationships += other.counts.relationships;
+        *indexes += other.counts.indexes;
+        *answers += other.counts.answers;
+        self.digest.join(other.digest);
+        self.answers_digest.join(other.answers_digest);
+        self.next.substrate = self.next.substrate.max(other.next.substrate);
+        self.next.relationship = self.next.relationship.max(other.next.relationship);
+        self.numbers.join(other.numbers);
+    }
+}
+
+/// First and last number of each block; together they hold every number. One block where a table has no numbers. There are
+/// no more of them than rows ask for, however far apart the numbers are.
+fn blocks<R>(connection: &Connection, table: &Table<R>, rows: u64) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let name = table.name;
+    if table.key != "sequence" {
+        return Ok(vec![(i64::MIN, i64::MAX)]);
+    }
+    let number = |sql: String| connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0));
+    let (Some(first), Some(last)) = (
+        number(format!("SELECT min(sequence) FROM {name}"))?,
+        number(format!("SELECT max(sequence) FROM {name}"))?,
+    ) else {
+        return Ok(vec![(i64::MIN, i64::MAX)]);
+    };
+    let span = u64::try_from(i128::from(last) - i128::from(first)).unwrap_or(u64::MAX);
+    let width = (span / (rows / BLOCK_ROWS + 1)).saturating_add(1).max(BLOCK_ROWS);
+    let mut blocks: Vec<(i64, i64)> = Vec::new();
+    let mut from = i64::MIN;
+    for at in 1..=span / width {
+        // Not beyond the last number, so it fits.
+        let next = first.wrapping_add_unsigned(at * width);
+        blocks.push((from, next - 1));
+        from = next;
+    }
+    blocks.push((from, i64::MAX));
+    Ok(blocks)
+}
+
+/// Reads some blocks of a table.
+struct Reader<'a, R> {
+    connection: &'a mut Connection,
+    path: &'a Path,
+    table: &'a Table<R>,
+    complain: &'a Complain<'a>,
+    /// Takes the parts of each block, and `None` at its end.
+    sender: SyncSender<Option<Vec<R>>>,
+}
+
+impl<R> Reader<'_, R> {
+    fn read<'a, 'b>(
+        self,
+        blocks: impl Iterator<Item = &'b (i64, i64)>,
+        ends: &'a Ranges,
+    ) -> Result<Tally<'a>, StoreError> {
+        let mut tally = Tally { ends: Cow::Borrowed(ends), ..Tally::default() };
+        match self.blocks(blocks, &mut tally) {
+            Ok(()) => Ok(tally),
+            Err(Stop::Store(error)) => Err(error),
+            Err(Stop::Sqlite(error)) => {
+                let name = self.table.name;
+                match StoreError::of_sqlite(&error, self.path, &format!("reading table {name}")) {
+                    StoreError::Damaged { check, .. } => (self.complain)(check).map(|()| tally),
+                    other => Err(other),
+                }
+            }
+        }
+    }
+
+    fn blocks<'b>(
+        &self,
+        blocks: impl Iterator<Item = &'b (i64, i64)>,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), Stop> {
+        let Table { name, columns, key, .. } = self.table;
+        let sql = format!("SELECT {columns} FROM {name} WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key}");
+        let mut statement = self.connection.prepare(&sql)?;
+        for (first, last) in blocks {
+            statement.raw_bind_parameter(1, first)?;
+            statement.raw_bind_parameter(2, last)?;
+            self.rows(statement.raw_query(), tally)?;
+            // Whoever takes parts may have had enough; that all rows are looked at counts more.
+            let _ = self.sender.send(None);
+        }
+        Ok(())
+    }
+
+    fn rows(&self, mut rows: Rows<'_>, tally: &mut Tally<'_>) -> Result<(), Stop> {
+        let mut records = Vec::with_capacity(BLOCK_ROWS as usize);
+        let mut bytes = 0;
+        while let Some(row) = rows.next()? {
+            let complaint = match (self.table.decode)(row, &mut bytes) {
+                Err(sentence) => Some(sentence),
+                Ok(record) => {
+                    let complaint = (self.table.take)(tally, &record)?;
+                    records.push(record);
+                    complaint
+                }
+            };
+            if let Some(sentence) = complaint {
+                (self.complain)(format!("table {}, row {}: {sentence}", self.table.name, key(row)))?;
+            }
+            if bytes >= PART_BYTES || records.len() == PART_ROWS {
+                bytes = 0;
+                let _ = self.sender.send(Some(std::mem::take(&mut records)));
+            }
+        }
+        if !records.is_empty() {
+            let _ = self.sender.send(Some(records));
+        }
+        Ok(())
     }
 }
 
@@ -271,7 +431,7 @@ fn key(row: &Row<'_>) -> String {
     }
 }
 
-fn substrate(row: &Row<'_>) -> Result<SubstrateRecord, String> {
+fn substrate(row: &Row<'_>, bytes: &mut usize) -> Result<SubstrateRecord, String> {
     let kind = integer(row, 2, "expression_type")?;
     Ok(SubstrateRecord {
         sequence: number(row, 0, "sequence")?,
@@ -282,17 +442,17 @@ fn substrate(row: &Row<'_>) -> Result<SubstrateRecord, String> {
             version: u32::try_from(integer(row, 7, "version")?).map_err(|_| "version is beyond 32 bits")?,
             expression_type: expression_type_of_code(kind)
                 .ok_or_else(|| format!("expression_type is {kind}, which is none"))?,
-            expression_code: text(row, 3, "expression_code")?.to_owned(),
-            metadata: document(text(row, 4, "metadata")?, "metadata")?,
+            expression_code: text(row, 3, "expression_code", bytes)?.to_owned(),
+            metadata: document(text(row, 4, "metadata", bytes)?, "metadata")?,
         },
     })
 }
 
-fn relationship(row: &Row<'_>) -> Result<RelationshipRecord, String> {
+fn relationship(row: &Row<'_>, bytes: &mut usize) -> Result<RelationshipRecord, String> {
     let rel_type = integer(row, 3, "rel_type")?;
-    let optional = |at, name, absent| match row.get_ref(at) {
+    let mut optional = |at, name, absent| match row.get_ref(at) {
         Ok(ValueRef::Null) => Ok(absent),
-        _ => document(text(row, at, name)?, name),
+        _ => document(text(row, at, name, bytes)?, name),
     };
     Ok(RelationshipRecord {
         sequence: number(row, 0, "sequence")?,
@@ -311,25 +471,27 @@ fn relationship(row: &Row<'_>) -> Result<RelationshipRecord, String> {
     })
 }
 
-fn index(row: &Row<'_>) -> Result<IndexRecord, String> {
+fn index(row: &Row<'_>, bytes: &mut usize) -> Result<IndexRecord, String> {
     Ok(IndexRecord {
-        metadata_key: text(row, 0, "metadata_key")?.to_owned(),
+        metadata_key: text(row, 0, "metadata_key", bytes)?.to_owned(),
         created_at: Timestamp(integer(row, 1, "created_at")?),
     })
 }
 
-fn answer(row: &Row<'_>) -> Result<KeptAnswer, String> {
-    let bytes = |at, name: &str| match row.get_ref(at) {
-        Ok(ValueRef::Blob(bytes)) => Ok(bytes),
+fn answer(row: &Row<'_>, bytes: &mut usize) -> Result<KeptAnswer, String> {
+    let blob = |at, name: &str| match row.get_ref(at) {
+        Ok(ValueRef::Blob(blob)) => Ok(blob),
         _ => Err(format!("{name} is no blob")),
     };
+    let body = blob(5, "body")?;
+    *bytes += body.len();
     Ok(KeptAnswer {
-        name: text(row, 0, "name")?.to_owned(),
+        name: text(row, 0, "name", bytes)?.to_owned(),
         expires_at: Timestamp(integer(row, 1, "expires_at")?),
-        request_hash: bytes(2, "request_hash")?.try_into().map_err(|_| "request_hash has not 32 bytes")?,
+        request_hash: blob(2, "request_hash")?.try_into().map_err(|_| "request_hash has not 32 bytes")?,
         status: u16::try_from(integer(row, 3, "status")?).map_err(|_| "status is no HTTP status")?,
-        headers: headers(document(text(row, 4, "headers")?, "headers")?)?,
-        body: Bytes::copy_from_slice(bytes(5, "body")?),
+        headers: headers(document(text(row, 4, "headers", bytes)?, "headers")?)?,
+        body: Bytes::copy_from_slice(body),
     })
 }
 
@@ -361,9 +523,12 @@ fn number(row: &Row<'_>, at: usize, name: &str) -> Result<u64, String> {
     }
 }
 
-fn text<'r>(row: &'r Row<'_>, at: usize, name: &str) -> Result<&'r str, String> {
+fn text<'r>(row: &'r Row<'_>, at: usize, name: &str, bytes: &mut usize) -> Result<&'r str, String> {
     match row.get_ref(at) {
-        Ok(ValueRef::Text(text)) => std::str::from_utf8(text).map_err(|_| format!("{name} is not UTF-8")),
+        Ok(ValueRef::Text(text)) => {
+            *bytes += text.len();
+            std::str::from_utf8(text).map_err(|_| format!("{name} is not UTF-8"))
+        }
         _ => Err(format!("{name} is no text")),
     }
 }
@@ -376,7 +541,7 @@ fn document(text: &str, name: &str) -> Result<Document, String> {
 }
 
 /// A set of growing numbers, as ranges: creation numbers have few gaps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ranges {
     /// First and last of each.
     ranges: Vec<(u64, u64)>,
@@ -388,6 +553,19 @@ impl Ranges {
             Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
             _ => self.ranges.push((number, number)),
         }
+    }
+
+    /// Takes in what another reader found, whose blocks lie between these.
+    fn join(&mut self, other: Ranges) {
+        self.ranges.extend(other.ranges);
+        self.ranges.sort_unstable();
+        self.ranges.dedup_by(|next, before| {
+            let touches = before.1.checked_add(1) == Some(next.0);
+            if touches {
+                before.1 = next.1;
+            }
+            touches
+        });
     }
 
     fn contains(&self, number: u64) -> bool {

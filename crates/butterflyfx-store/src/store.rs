@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long another connection that writes is waited for before [`StoreError::Busy`].
@@ -28,6 +29,9 @@ const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// With less room on the disk than this, and twice the log, commits are made with care: see [`Store::commit`]. More
 /// than what is committed together at most.
 const ROOM_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Threads that read the database at a start.
+const READERS_MAX: usize = 4;
 
 /// Prepared statements kept.
 const STATEMENTS_KEPT: usize = 32;
@@ -160,7 +164,13 @@ impl Store {
     /// receiver's sentence, [`StoreError::Io`]. What the receiver got by then is not to be used, and the file
     /// is left as it is.
     pub fn recover(&mut self, receiver: &mut impl Receive) -> Result<Recovered, StoreError> {
-        let outcome = recover::recover(&mut self.connection, &self.path, now(), receiver);
+        // The lock keeps everybody else from writing meanwhile, so all of them see the same.
+        let readers = thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+        let mut connections = (0..readers)
+            .map(|_| connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+            .collect::<Result<Vec<_>, _>>()?;
+        let outcome = recover::recover(&mut connections, &self.path, now(), receiver);
+        drop(connections);
         let recovered = self.poison_on(outcome)?;
         // Begin with an empty log: what a crash cut short does not stay in it to be judged again.
         // Where there is no room or someone reads, it stays for now, which does no harm.

@@ -10,6 +10,7 @@ use crate::wal;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Problems listed at most; one broken page can break thousands of rows.
@@ -81,14 +82,15 @@ fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
     check_marks(&connection, path)?;
     report.problems.extend(log_damage(path)?);
     report.problems.extend(pages(&connection, path)?);
-    let problems = &mut report.problems;
-    let mut complain = |sentence| {
+    let problems = Mutex::new(&mut report.problems);
+    let complain = |sentence| {
+        let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
         if problems.len() < PROBLEMS_MAX {
             problems.push(sentence);
         }
         Ok(())
     };
-    let scanned = scan(&connection, path, &mut |_| Ok(()), &mut complain)?;
+    let scanned = scan(&mut [connection], path, &mut drop, &complain)?;
     report.counts = scanned.counts;
     report.digest = scanned.digest;
     Ok(())

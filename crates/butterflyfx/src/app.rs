@@ -76,10 +76,9 @@ impl App {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
         let engine = Arc::new(Engine::new(config.limits.clone()));
         let mut receiver = Receiver { engine: &engine, answers: Vec::new() };
-        let counts = store.counts();
-        engine.expect_records(counts.substrates, counts.relationships);
+        engine.begin_restoring();
         let recovered = store.recover(&mut receiver)?;
-        engine.finish_relationships();
+        engine.end_restoring().map_err(|error| StoreError::Refused(sentence(error)))?;
         let answers = receiver.answers;
         engine.restore_sequences(recovered.next.substrate, recovered.next.relationship);
         Ok((App::start(config, engine, Some(store), answers)?, recovered))

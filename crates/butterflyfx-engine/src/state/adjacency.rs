@@ -11,10 +11,14 @@ use crate::state::bits;
 use crate::state::blocks::{Blocks, NONE};
 use crate::state::column::Column;
 use crate::state::hub::Hub;
+use crate::state::in_runs;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::hint::black_box;
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 /// Lists of a page: two for each of four substrates.
 const LISTS: usize = 8;
@@ -34,8 +38,13 @@ const PACKED_AGAIN: u32 = PACKED_MAX as u32 / 2;
 /// Marks a hub where the length of its list would stand.
 const HUB: u8 = u8::MAX;
 
-/// Lists that are built at a time.
-const BUILD_LISTS: usize = if cfg!(test) { 16 } else { 1 << 21 };
+/// Lists whose entries are gathered in one pass over the relationships, so that what is sorted stays small beside the
+/// result, and those among them that are sorted at a time, within the second cache.
+const PASS_LISTS: usize = if cfg!(test) { 32 } else { 1 << 21 };
+const PART_LISTS: usize = if cfg!(test) { 16 } else { 1 << 14 };
+
+/// Sorted parts that may wait to be packed.
+const SORTED_WAITING_MAX: usize = 4;
 
 /// Entries of a list that are read at once.
 const CHUNK: usize = if cfg!(test) { 3 } else { 4096 };
@@ -123,6 +132,51 @@ fn total(words: &[u32]) -> usize {
 #[inline]
 fn words_for(numbers: usize, width: u32) -> usize {
     HEADER + (numbers * width as usize).div_ceil(32)
+}
+
+/// The lists from `first` on: where each begins among the entries, and with the last where they end.
+struct Sorted {
+    first: usize,
+    starts: Vec<u32>,
+    entries: Vec<u32>,
+}
+
+/// Hands relationships from a run, ascending, with each list that they stand in, to a function.
+pub(crate) trait Listed: Fn(Range<u32>, &mut dyn FnMut(u32, List)) + Sync {}
+
+impl<F: Fn(Range<u32>, &mut dyn FnMut(u32, List)) + Sync> Listed for F {}
+
+/// Gathers the entries of some lists from a run of relationships, by part: a list's place in its part, and the
+/// relationship.
+fn gather(lists: Range<usize>, run: Range<u32>, each: &impl Listed) -> Vec<Vec<u64>> {
+    let mut parts: Vec<Vec<u64>> = vec![Vec::new(); lists.len().div_ceil(PART_LISTS)];
+    each(run, &mut |relationship, list| {
+        let at = (list.0 as usize).wrapping_sub(lists.start);
+        if at < lists.len() {
+            parts[at / PART_LISTS].push(((at % PART_LISTS) as u64) << 32 | u64::from(relationship));
+        }
+    });
+    parts
+}
+
+/// Sorts the entries of `count` lists, gathered from runs that follow each other.
+fn sort(first: usize, count: usize, runs: &[Vec<u64>]) -> Sorted {
+    let all = || runs.iter().flatten();
+    let mut starts = vec![0_u32; count + 1];
+    for one in all() {
+        starts[(one >> 32) as usize + 1] += 1;
+    }
+    for at in 0..count {
+        starts[at + 1] += starts[at];
+    }
+    let mut next = starts.clone();
+    let mut entries = vec![0; starts[count] as usize];
+    for &one in all() {
+        let next = &mut next[(one >> 32) as usize];
+        entries[*next as usize] = one as u32;
+        *next += 1;
+    }
+    Sorted { first, starts, entries }
 }
 
 impl Adjacency {
@@ -428,35 +482,34 @@ impl Adjacency {
         self.set(to, &entries);
     }
 
-    /// Makes the lists of all relationships at once, where there are none yet: `each` gives every
-    /// relationship, ascending, with each list that it stands in. Substrates are taken a million at a time, so that
-    /// what is counted and sorted meanwhile stays small.
-    pub(crate) fn build<I: Iterator<Item = (u32, List)>>(&mut self, substrates: u32, each: impl Fn() -> I) {
-        let lists = substrates as usize * 2;
-        for first in (0..lists).step_by(BUILD_LISTS) {
-            let here = (lists - first).min(BUILD_LISTS);
-            // Where each list begins among the entries, and with the last where they end.
-            let mut starts = vec![0_u32; here + 1];
-            let place = |list: List| (list.0 as usize).checked_sub(first).filter(|&at| at < here);
-            for at in each().filter_map(|(_, list)| place(list)) {
-                starts[at + 1] += 1;
-            }
-            for at in 0..here {
-                starts[at + 1] += starts[at];
-            }
-            let mut entries = vec![0_u32; starts[here] as usize];
-            let mut next = starts.clone();
-            for (relationship, list) in each() {
-                if let Some(at) = place(list) {
-                    entries[next[at] as usize] = relationship;
-                    next[at] += 1;
+    /// Makes the lists of all relationships at once, where there are none yet. Many lists are gathered in one pass over
+    /// the relationships, in which all processors take part; then one thread sorts part after part while this one packs.
+    pub(crate) fn build(&mut self, substrates: u32, relationships: u32, each: impl Listed) {
+        let (lists, each) = (substrates as usize * 2, &each);
+        for first in (0..lists).step_by(PASS_LISTS) {
+            let pass = first..lists.min(first + PASS_LISTS);
+            let runs = in_runs(relationships, |run| gather(pass.clone(), run, each));
+            thread::scope(|scope| {
+                let (sender, sorted) = sync_channel(SORTED_WAITING_MAX);
+                scope.spawn(move || {
+                    let mut runs: Vec<_> = runs.into_iter().map(Vec::into_iter).collect();
+                    for first in pass.clone().step_by(PART_LISTS) {
+                        let part: Vec<Vec<u64>> = runs.iter_mut().filter_map(Iterator::next).collect();
+                        if sender.send(sort(first, PART_LISTS.min(pass.end - first), &part)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                for Sorted { first, starts, entries } in sorted {
+                    let here = starts.len() - 1;
+                    for page in (0..here).step_by(LISTS) {
+                        let count = LISTS.min(here - page);
+                        let list =
+                            |at: usize| &entries[starts[page + at] as usize..starts[page + at + 1] as usize];
+                        self.build_page((first + page) as u32, count, list);
+                    }
                 }
-            }
-            for page in (0..here).step_by(LISTS) {
-                let count = LISTS.min(here - page);
-                let list = |at: usize| &entries[starts[page + at] as usize..starts[page + at + 1] as usize];
-                self.build_page((first + page) as u32, count, list);
-            }
+            });
         }
     }
 

@@ -9,16 +9,28 @@
 
 use crate::state::blocks::{Blocks, NONE};
 use crate::state::column::Column;
+use crate::state::in_runs;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::hash::BuildHasher;
 use std::hint::black_box;
+use std::ops::Range;
 
 /// Entries of a bucket on average; small in tests, so that tests split often.
 const BUCKET: u64 = if cfg!(test) { 4 } else { 20 };
 
 /// Doublings between two times that tags are taken anew.
 const TAGGED_LEVELS: u32 = 4;
+
+/// Buckets that are made together: as many as have their entries in the second cache. A power of two of at most
+/// 12 bits.
+const PART: usize = if cfg!(test) { 4 } else { 1 << 12 };
+
+/// Slots whose identities are asked for together.
+const RUN: u32 = if cfg!(test) { 3 } else { 128 };
+
+/// What else is kept of a hash while entries are sorted.
+const SORTED_HASH: u64 = 0xFFF << 52;
 
 /// Entries stand in groups of four: one word with the highest eight bits of each, then their low words.
 const GROUP: usize = 5;
@@ -197,12 +209,99 @@ impl Identities {
         black_box(sum);
     }
 
-    /// Buckets for so many identities from the start, so that none is split while they come. Only where
-    /// there are none yet.
-    pub(crate) fn reserve(&mut self, count: u64) {
-        while self.count == 0 && self.directory.len() as u64 * BUCKET < count {
+    /// Fills the empty table with all slots below `slots` at once: entries are sorted by bucket, so that
+    /// each bucket is made in one go and at its final size. `identities_of` appends the identity of each slot
+    /// of a run.
+    ///
+    /// # Errors
+    /// A slot whose identity another has, too.
+    pub(crate) fn build(
+        &mut self,
+        slots: u32,
+        identities_of: impl Fn(Range<u32>, &mut Vec<u64>) + Sync,
+    ) -> Result<(), u32> {
+        debug_assert_eq!(self.count, 0);
+        while (self.directory.len() as u64) * BUCKET < u64::from(slots) {
             self.directory.push(NONE);
         }
+        self.count = u64::from(slots);
+        let (table, identities_of) = (&*self, &identities_of);
+        let mut sorted = in_runs(slots, |run| table.sort(run, identities_of).into_iter());
+        let is_same = |one: u32, other: u32| {
+            let mut both = Vec::with_capacity(2);
+            identities_of(one..one + 1, &mut both);
+            identities_of(other..other + 1, &mut both);
+            both[0] == both[1]
+        };
+        for first in (0..self.directory.len() as u32).step_by(PART) {
+            let part: Vec<Vec<u64>> = sorted.iter_mut().filter_map(Iterator::next).collect();
+            self.build_part(first, &part, is_same)?;
+        }
+        Ok(())
+    }
+
+    /// The entries of a run of slots, by the part that their bucket is in: 12 more bits of the hash, the
+    /// bucket in the part, the entry.
+    fn sort(&self, slots: Range<u32>, identities_of: &impl Fn(Range<u32>, &mut Vec<u64>)) -> Vec<Vec<u64>> {
+        let parts = self.directory.len().div_ceil(PART);
+        let expected = slots.len() / parts;
+        // Parts are of nearly the same size, but for the last.
+        let room = expected + expected / 32 + 16;
+        let mut sorted: Vec<Vec<u64>> = (0..parts).map(|_| Vec::with_capacity(room)).collect();
+        let mut identities = Vec::with_capacity(RUN as usize);
+        for first in slots.clone().step_by(RUN as usize) {
+            let run = first..first.saturating_add(RUN).min(slots.end);
+            identities.clear();
+            identities_of(run.clone(), &mut identities);
+            for (slot, &identity) in run.zip(&identities) {
+                let hash = self.hash(identity);
+                let bucket = self.bucket(hash);
+                let entry = u64::from(slot) | self.tag(hash, self.depth(bucket)) << self.slot_bits;
+                let (part, place) = (bucket as usize / PART, (bucket as usize % PART) as u64);
+                sorted[part].push(hash & SORTED_HASH | place << 40 | entry);
+            }
+        }
+        sorted
+    }
+
+    /// Makes the buckets of a part.
+    fn build_part(
+        &mut self,
+        first: u32,
+        part: &[Vec<u64>],
+        is_same: impl Fn(u32, u32) -> bool,
+    ) -> Result<(), u32> {
+        let place = |one: u64| (one >> 40) as usize % PART;
+        let mut starts = [0_u32; PART + 1];
+        for &one in part.iter().flatten() {
+            starts[place(one) + 1] += 1;
+        }
+        for at in 0..PART {
+            starts[at + 1] += starts[at];
+        }
+        let mut next = starts;
+        let mut entries = vec![0; starts[PART] as usize];
+        for &one in part.iter().flatten() {
+            let next = &mut next[place(one)];
+            entries[*next as usize] = one;
+            *next += 1;
+        }
+        let slot_mask = self.vacant();
+        let mut bucket = SmallVec::<[Entry; 64]>::new();
+        for at in 0..PART {
+            let here = &entries[starts[at] as usize..starts[at + 1] as usize];
+            for (count, &one) in here.iter().enumerate() {
+                let slot = |entry: u64| (entry & slot_mask) as u32;
+                let alike = here[..count].iter().filter(|&&other| (one ^ other) & !slot_mask == 0);
+                if alike.into_iter().any(|&other| is_same(slot(one), slot(other))) {
+                    return Err(slot(one));
+                }
+            }
+            bucket.clear();
+            bucket.extend(here.iter().map(|one| Entry(one & ((1 << 40) - 1))));
+            self.put(first + at as u32, &bucket);
+        }
+        Ok(())
     }
 
     /// Adds an identity that is not there.
@@ -406,10 +505,16 @@ mod tests {
             steps in prop::collection::vec((0u32..100, 1u32..300, any::<u64>()), 1..40),
             spread in prop_oneof![Just(1u64), Just(0x9E37_79B9_7F4A_7C15)],
             slot_bits in 20u32..31,
+            at_once in prop_oneof![Just(0), 0u32..2000],
         ) {
             let mut table = Identities::new(slot_bits);
-            let mut identities: Vec<u64> = Vec::new();
-            let mut model: BTreeMap<u64, u32> = BTreeMap::new();
+            let mut identities: Vec<u64> =
+                (0..at_once).map(|slot| u64::from(slot).wrapping_mul(spread)).collect();
+            let mut model: BTreeMap<u64, u32> = identities.iter().copied().zip(0..).collect();
+            let some = |slots: Range<u32>, into: &mut Vec<u64>| {
+                into.extend(slots.map(|slot| identities[slot as usize]));
+            };
+            prop_assert_eq!(table.build(at_once, some), Ok(()));
             for (kind, count, pick) in steps {
                 for round in 0..count {
                     if kind < 55 {

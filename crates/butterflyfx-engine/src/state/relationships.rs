@@ -177,11 +177,21 @@ impl Relationships {
     /// Stores a new relationship in the next slot, without listing it at its ends.
     pub(crate) fn push(
         &mut self,
+        id: RelationshipId,
         new: NewEdge<'_>,
         vocabulary: &mut Vocabulary,
         id_of: impl Fn(u32) -> SubstrateId,
     ) -> u32 {
-        let NewEdge { mut edge, id, created_at, constraints, lineage, binding } = new;
+        let slot = self.push_nameless(new, vocabulary);
+        let edges = &self.edges;
+        self.identities.insert(id.0, slot, |slot| identity(edges.get(slot), &id_of).0);
+        slot
+    }
+
+    /// As [`Relationships::push`], but it is not found by its identity until
+    /// [`Relationships::build_identities`].
+    pub(crate) fn push_nameless(&mut self, new: NewEdge<'_>, vocabulary: &mut Vocabulary) -> u32 {
+        let NewEdge { mut edge, created_at, constraints, lineage, binding } = new;
         let slot = self.slots();
         let is_plain =
             matches!(constraints, Document::Map(members) if members.is_empty()) && *lineage == Document::Null;
@@ -200,11 +210,27 @@ impl Relationships {
         }
         self.edges.push(edge);
         self.ages.push(created_at.0);
-        let edges = &self.edges;
-        self.identities.insert(id.0, slot, |slot| identity(edges.get(slot), &id_of).0);
         self.alive += 1;
         self.by_type[edge.kind.rel_type() as usize] += 1;
         slot
+    }
+
+    /// Makes all relationships known by their identities, where none is yet and all are alive.
+    ///
+    /// # Errors
+    /// The slot of one that is there twice.
+    pub(crate) fn build_identities(&mut self, id_of: impl Fn(u32) -> SubstrateId + Sync) -> Result<(), u32> {
+        let edges = &self.edges;
+        self.identities.build(edges.len(), |slots, into| {
+            // First the ends of all, whose reads miss the caches and so run side by side.
+            let ends: SmallVec<[_; 128]> = slots
+                .map(|slot| edges.get(slot))
+                .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
+                .collect();
+            into.extend(
+                ends.into_iter().map(|(kind, source, target)| RelationshipId::of(kind, source, target).0),
+            );
+        })
     }
 
     /// Deletes a relationship, but for its entries in the lists of its ends.
@@ -337,7 +363,6 @@ impl Relationships {
 pub(crate) struct NewEdge<'a> {
     /// Its kind says nothing yet of documents and binding.
     pub(crate) edge: Edge,
-    pub(crate) id: RelationshipId,
     pub(crate) created_at: Timestamp,
     pub(crate) constraints: &'a Document,
     pub(crate) lineage: &'a Document,

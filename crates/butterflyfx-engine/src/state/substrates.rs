@@ -311,6 +311,19 @@ impl Substrates {
 
     /// Stores a new substrate in the next slot. Its identity is not in use and there is room.
     pub(crate) fn push(&mut self, now: Timestamp, new: NewRecord<'_>, vocabulary: &mut Vocabulary) -> u32 {
+        let slot = self.push_nameless(now, new, vocabulary);
+        let ids = &self.ids;
+        self.identities.insert(new.id.0, slot, |slot| ids.get(slot));
+        slot
+    }
+
+    /// As [`Substrates::push`], but it is not found by its identity until [`Substrates::build_identities`].
+    pub(crate) fn push_nameless(
+        &mut self,
+        now: Timestamp,
+        new: NewRecord<'_>,
+        vocabulary: &mut Vocabulary,
+    ) -> u32 {
         let slot = self.slots();
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
@@ -321,12 +334,19 @@ impl Substrates {
         self.ids.push(new.id.0);
         self.places.push(Place::new(new.kind, blob, 0));
         self.ages.push(now.0);
-        let ids = &self.ids;
-        self.identities.insert(new.id.0, slot, |slot| ids.get(slot));
         self.alive += 1;
         self.created_in_order &= self.last_created_at <= now.0;
         self.last_created_at = self.last_created_at.max(now.0);
         slot
+    }
+
+    /// Makes all substrates known by their identities, where none is yet and all are alive.
+    ///
+    /// # Errors
+    /// The slot of one that is there twice.
+    pub(crate) fn build_identities(&mut self) -> Result<(), u32> {
+        let ids = &self.ids;
+        self.identities.build(self.ages.slots(), |slots, into| into.extend(slots.map(|slot| ids.get(slot))))
     }
 
     /// Gives a substrate that has just been pushed the version and the time that it had.

@@ -50,13 +50,13 @@ impl Written {
     fn restore(&self) -> Engine {
         let engine = super::engine();
         if self.next.0.is_multiple_of(2) {
-            engine.expect_records(self.substrates.len() as u64, self.relationships.len() as u64);
+            engine.begin_restoring();
         }
         let substrates: Vec<_> = self.substrates.values().cloned().collect();
         substrates.chunks(4).for_each(|some| engine.restore_substrates(some).unwrap());
         let relationships: Vec<_> = self.relationships.values().cloned().collect();
         relationships.chunks(7).for_each(|some| engine.restore_relationships(some).unwrap());
-        engine.finish_relationships();
+        engine.end_restoring().unwrap();
         self.indexes.values().for_each(|one| engine.restore_index(one));
         engine.restore_sequences(self.next.0, self.next.1);
         engine

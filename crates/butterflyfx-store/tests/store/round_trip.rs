@@ -51,6 +51,20 @@ fn every_kind_of_change() {
     ]);
 }
 
+/// Several threads read blocks of a thousand numbers or so; what they hand over comes in order all the same.
+#[test]
+fn many_rows_and_wide_gaps() {
+    let far = 1_000_000_000_000_000;
+    check(&[
+        substrates(0, 3_000),
+        substrates(100_000, 2_500),
+        substrates(far, 3),
+        relationships(7, 5_000, 3_000),
+        relationships(far, 2_000, 3_000),
+        relationships(1_000 * far, 2_000, 3_000),
+    ]);
+}
+
 #[test]
 fn changes_of_what_the_same_batch_creates() {
     let (mut one, mut two) = (substrate(1), substrate(1));

@@ -331,7 +331,9 @@ impl Import {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
         let engine = Engine::new(config.limits.clone());
         let mut numbers = HashMap::new();
+        engine.begin_restoring();
         store.recover(&mut Earlier { engine: &engine, numbers: &mut numbers })?;
+        engine.end_restoring().map_err(|error| Failure::Sentence(format!("{error:?}")))?;
         Ok(Import { store, engine, numbers, waiting: Vec::new(), passed_over: 0 })
     }
 
