@@ -15,7 +15,7 @@ use parking_lot::RwLockWriteGuard;
 const BATCH_STEP: usize = if cfg!(test) { 3 } else { 64 };
 
 /// Slots that one step of filling an index takes.
-pub(crate) const FILL_STEP: u32 = if cfg!(test) { 3 } else { 4096 };
+pub(crate) const FILL_STEP: u32 = if cfg!(test) { 3 } else { 512 };
 
 impl Engine {
     pub(crate) fn create_checked(

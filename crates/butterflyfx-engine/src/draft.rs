@@ -27,8 +27,11 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-/// Items that are looked up together, and changes that are applied under one lock.
+/// Items that are looked up together.
 const STEP: usize = if cfg!(test) { 3 } else { 64 };
+
+/// Changes that are applied under one lock, which takes some ten microseconds.
+const PAUSE: usize = if cfg!(test) { 2 } else { 16 };
 
 /// Relationships that a delete takes along in one draft; the rest follows in the next.
 const CASCADE_MAX: usize = if cfg!(test) { 5 } else { 4096 };
@@ -136,8 +139,10 @@ impl Draft<'_> {
             }
             let Some(one) = new.next() else { break };
             results.push(one.and_then(|one| self.create(&state, one, on_conflict, &keep)));
-            if results.len().is_multiple_of(STEP) {
+            if results.len().is_multiple_of(PAUSE) {
                 self.pauses.push(self.changes.len());
+            }
+            if results.len().is_multiple_of(STEP) {
                 rest(&mut state);
             }
         }
@@ -310,7 +315,7 @@ impl Draft<'_> {
         }
         for (at, (one, id)) in cascade.into_iter().enumerate() {
             self.unrelate(&state, one, id);
-            if at % STEP == STEP - 1 {
+            if at % PAUSE == PAUSE - 1 {
                 self.pauses.push(self.changes.len());
             }
         }
@@ -382,6 +387,9 @@ impl Draft<'_> {
                     let ends = [ends.next().flatten(), ends.next().flatten()];
                     self.relate(&state, one, ends, on_conflict, &keep)
                 }));
+                if results.len().is_multiple_of(PAUSE) {
+                    self.pauses.push(self.changes.len());
+                }
             }
             self.pauses.push(self.changes.len());
             if is_stopped {
@@ -495,17 +503,23 @@ impl Draft<'_> {
             })
             .collect();
         let mut left = changes.drain(..);
+        let mut loaded = 0;
         while left.len() > 0 {
-            // At least a step of changes, up to where a pause is allowed.
+            // A few changes, up to where a pause is allowed.
             let mut end = done;
-            while end < done + STEP
+            while end < done + PAUSE
                 && let Some(pause) = pauses.next()
             {
                 end = pause;
             }
             let count = if end == done { left.len() } else { end - done };
+            if loaded < done + count {
+                // While others may read, too: what is loaded ahead need not be waited for under the lock.
+                let ahead = count.max(STEP).min(left.len());
+                touch(&engine.state.read(), &left.as_slice()[..ahead], &steps.as_slice()[..ahead]);
+                loaded = done + ahead;
+            }
             let mut state = engine.state.write();
-            touch(&state, &left.as_slice()[..count], &steps.as_slice()[..count]);
             for (change, step) in left.by_ref().take(count).zip(steps.by_ref()) {
                 apply(&mut state, change, step);
             }

@@ -8,7 +8,7 @@ use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +30,10 @@ pub struct Engine {
 }
 
 /// Slots that one call of [`Engine::tidy`] looks at.
-const TIDY_SLOTS: u32 = if cfg!(test) { 7 } else { 2048 };
+const TIDY_SLOTS: u32 = if cfg!(test) { 7 } else { 128 };
+
+/// Times that this is done in one call, others going first in between.
+const TIDY_STEPS: u32 = 16;
 
 /// Counts engines.
 static ENGINES: AtomicU64 = AtomicU64::new(1);
@@ -269,7 +272,12 @@ impl Engine {
     /// Gives some of that memory back, in about a millisecond; whether there is more to do. Deletes
     /// do most of it as they go: this is for the rest, when there is time.
     pub fn tidy(&self) -> bool {
-        self.state.write().tidy(TIDY_SLOTS, true)
+        (0..TIDY_STEPS).all(|_| {
+            let mut state = self.state.write();
+            let has_more = state.tidy(TIDY_SLOTS, true);
+            RwLockWriteGuard::unlock_fair(state);
+            has_more
+        })
     }
 
     /// Counts and memory by part.

@@ -20,9 +20,9 @@ const DEAD_MIN: u32 = if cfg!(test) { 8 } else { 1024 };
 /// third of them dead has ended before the rest is.
 const SLOTS_PER_DELETE: u32 = 8;
 
-/// Work is done when so much is owed, and not more than so much at once: some two milliseconds.
-const OWED_MIN: u32 = if cfg!(test) { 1 } else { 256 };
-const OWED_MAX: u32 = 4096;
+/// Work is done when so much is owed, and not more than so much at once: half a millisecond.
+const OWED_MIN: u32 = if cfg!(test) { 1 } else { 64 };
+const OWED_MAX: u32 = 1024;
 
 /// Slots of work that may be put off for the sake of long reads.
 const PUT_OFF_MAX: u64 = if cfg!(test) { 500 } else { 16_000_000 };
