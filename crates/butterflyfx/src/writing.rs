@@ -112,6 +112,15 @@ impl Sequence {
         app: &App,
         mut plan: impl FnMut(&mut Draft<'_>) -> Result<T, Later> + Send + 'static,
     ) -> Result<Writing<T>, WriteFailure> {
+        self.submit_with_answer(app, move |draft| plan(draft).map(|planned| (planned, None)))
+    }
+
+    /// As [`Sequence::submit`]; an answer that planning gives is kept in the transaction of the change.
+    fn submit_with_answer<T: Send + 'static>(
+        &mut self,
+        app: &App,
+        mut plan: impl FnMut(&mut Draft<'_>) -> Result<(T, Option<KeptAnswer>), Later> + Send + 'static,
+    ) -> Result<Writing<T>, WriteFailure> {
         let (answer, answered) = oneshot::channel();
         let answer = Arc::new(Mutex::new(Some(answer)));
         let turn = Turn { number: self.submitted, progress: Arc::clone(&self.progress) };
@@ -131,9 +140,13 @@ impl Sequence {
             }
             match if turn.has_come() { plan(draft) } else { Err(Later) } {
                 Err(Later) => Attempt::Later(Box::new(move |failure| tell(Err(failure)))),
-                Ok(planned) => {
+                Ok((planned, answer)) => {
                     turn.progress.planned.store(turn.number + 1, Ordering::Relaxed);
-                    Attempt::Done(Box::new(move |outcome| tell(outcome.map(|()| planned))))
+                    let completion = Box::new(move |outcome: Result<(), _>| tell(outcome.map(|()| planned)));
+                    match answer {
+                        Some(answer) => Attempt::Keep(answer, completion),
+                        None => Attempt::Done(completion),
+                    }
                 }
             }
         });
@@ -158,12 +171,23 @@ impl<T> Writing<T> {
     }
 }
 
-/// As [`write`], for a plan that takes its input once.
+/// Makes, of what a change gave, the answer that is kept with it, where one is.
+pub trait Keep<T>: FnMut(&T) -> Option<KeptAnswer> + Send + 'static {}
+
+impl<T, F: FnMut(&T) -> Option<KeptAnswer> + Send + 'static> Keep<T> for F {}
+
+/// As [`write`], for a plan that takes its input once, and with an answer.
 async fn write_once<T: Send + 'static>(
     app: &App,
-    plan: impl FnMut(&mut Draft<'_>) -> Result<Option<Result<T, EngineError>>, Later> + Send + 'static,
+    mut plan: impl FnMut(&mut Draft<'_>) -> Result<Option<Result<T, EngineError>>, Later> + Send + 'static,
+    mut keep: impl Keep<T>,
 ) -> Result<T, WriteFailure> {
-    match write(app, plan).await? {
+    let with_answer = move |draft: &mut Draft<'_>| {
+        let planned = plan(draft)?;
+        let answer = planned.as_ref().and_then(|outcome| keep(outcome.as_ref().ok()?));
+        Ok((planned, answer))
+    };
+    match Sequence::default().submit_with_answer(app, with_answer)?.outcome().await? {
         Some(planned) => Ok(planned?),
         // Its input was taken by an earlier attempt that failed.
         None => Err(WriteFailure::Panicked),
@@ -175,27 +199,11 @@ async fn write_once<T: Send + 'static>(
 /// # Errors
 /// It could not be written down.
 pub async fn keep_answer(app: &App, answer: KeptAnswer) -> Result<(), WriteFailure> {
-    let (done, told) = oneshot::channel();
-    let mut work = Some((answer, done));
-    let job = Box::new(move |_: &mut Draft<'_>| match work.take() {
-        Some((answer, done)) => Attempt::Keep(
-            answer,
-            Box::new(move |outcome| {
-                let _ = done.send(outcome);
-            }),
-        ),
-        None => Attempt::Done(Box::new(|_| {})),
-    });
-    if !app.queue.submit(job) {
-        return Err(WriteFailure::Stopping);
-    }
-    match told.await {
-        Ok(outcome) => outcome.map_err(WriteFailure::Commit),
-        Err(_) => Err(WriteFailure::Panicked),
-    }
+    let mut answer = Some(answer);
+    Sequence::default().submit_with_answer(app, move |_| Ok(((), answer.take())))?.outcome().await
 }
 
-/// Creates a substrate.
+/// Creates a substrate, and has an answer kept with it.
 ///
 /// # Errors
 /// The engine's refusal; a failure to write.
@@ -203,10 +211,11 @@ pub async fn create_substrate(
     app: &App,
     new: PreparedSubstrate,
     on_conflict: OnConflict,
+    keep: impl Keep<Created<Substrate>>,
 ) -> Result<Created<Substrate>, WriteFailure> {
     app.room.check()?;
     let mut new = Some(new);
-    write_once(app, move |draft| draft.create_substrate(&mut new, on_conflict)).await
+    write_once(app, move |draft| draft.create_substrate(&mut new, on_conflict), keep).await
 }
 
 /// Creates or replaces a substrate.
@@ -220,7 +229,7 @@ pub async fn put_substrate(
 ) -> Result<Created<Substrate>, WriteFailure> {
     app.room.check()?;
     let mut new = Some(new);
-    write_once(app, move |draft| draft.put_substrate(&mut new, &precondition)).await
+    write_once(app, move |draft| draft.put_substrate(&mut new, &precondition), |_| None).await
 }
 
 /// Changes parts of a substrate; `checked` is its new text as it was read for a type.
@@ -255,7 +264,7 @@ pub async fn delete_substrate(
     Ok(write(app, plan).await??)
 }
 
-/// Creates a relationship.
+/// Creates a relationship, and has an answer kept with it.
 ///
 /// # Errors
 /// As [`create_substrate`].
@@ -263,10 +272,11 @@ pub async fn create_relationship(
     app: &App,
     new: PreparedRelationship,
     on_conflict: OnConflict,
+    keep: impl Keep<Created<Relationship>>,
 ) -> Result<Created<Relationship>, WriteFailure> {
     app.room.check()?;
     let mut new = Some(new);
-    write_once(app, move |draft| draft.create_relationship(&mut new, on_conflict)).await
+    write_once(app, move |draft| draft.create_relationship(&mut new, on_conflict), keep).await
 }
 
 /// Deletes a relationship.

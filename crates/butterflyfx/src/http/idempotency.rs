@@ -2,7 +2,8 @@
 //!
 //! Answers are kept by path and key, for a time and within a bound of memory; the oldest go
 //! first. What was asked is kept as a hash, so that a key cannot be used for something else. With a store
-//! they outlive a restart: an answer is written down before it is given.
+//! they outlive a restart: an answer is written down before it is given, that to the creation of one substrate or
+//! relationship in the transaction that creates it.
 
 use super::problem::{Code, Outcome, Problem};
 use crate::app::App;
@@ -13,13 +14,15 @@ use axum::response::Response;
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_store::KeptAnswer;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Uri};
+use http::{Extensions, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -71,6 +74,27 @@ struct Kept {
 }
 
 impl Kept {
+    fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Kept {
+        headers.remove(CONTENT_LENGTH);
+        Kept { status, headers, body }
+    }
+
+    /// For the store, from now on for a time.
+    fn record(&self, name: &str, request_hash: RequestHash, keep: Duration) -> KeptAnswer {
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let headers = self.headers.iter();
+        KeptAnswer {
+            name: name.to_owned(),
+            expires_at: Timestamp(clock::now().0.saturating_add(keep)),
+            request_hash,
+            status: self.status.as_u16(),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+                .collect(),
+            body: self.body.clone(),
+        }
+    }
+
     /// As the store had it; `None` where it is no answer.
     fn of(answer: &KeptAnswer) -> Option<Kept> {
         let mut headers = HeaderMap::new();
@@ -110,6 +134,39 @@ impl Table {
 fn size(name: &str, kept: &Kept) -> usize {
     let headers: usize = kept.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     ENTRY_BYTES + name.len() + headers + kept.body.len()
+}
+
+/// What a handler needs to have its answer kept together with what it changed; among the extensions of the request.
+#[derive(Clone)]
+pub(super) struct Keeping {
+    name: Arc<str>,
+    hash: RequestHash,
+    keep: Duration,
+    bytes_max: usize,
+    /// Whether a handler did so.
+    is_kept: Arc<AtomicBool>,
+}
+
+impl Keeping {
+    /// Makes the answer to keep, by what makes the answer to give; none where the request has no key.
+    pub(super) fn of<T>(
+        extensions: &Extensions,
+        answer: impl Fn(&T) -> Response + Send + 'static,
+    ) -> impl writing::Keep<T> {
+        let keeping = extensions.get::<Keeping>().cloned();
+        move |created: &T| {
+            let keeping = keeping.as_ref()?;
+            let (head, body) = answer(created).into_parts();
+            // It is at hand, so nothing is waited for.
+            let body = body.collect().now_or_never()?.ok()?.to_bytes();
+            let kept = Kept::new(head.status, head.headers, body);
+            if size(&keeping.name, &kept) > keeping.bytes_max {
+                return None;
+            }
+            keeping.is_kept.store(true, Ordering::Relaxed);
+            Some(kept.record(&keeping.name, keeping.hash, keeping.keep))
+        }
+    }
 }
 
 /// A claim on a key while its request runs; given up on drop.
@@ -208,35 +265,22 @@ impl Idempotency {
         true
     }
 
-    /// Keeps the answer to a claimed request, in the store before anyone is given it.
-    async fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, now: Instant) {
+    /// Keeps the answer to a claimed request, in the store before anyone is given it, unless it is there already.
+    async fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, is_stored: bool) {
         if size(&claim.name, &kept) > self.bytes_max {
             return;
         }
         if let Some(app) = self.app.upgrade()
             && app.queue.is_durable()
+            && !is_stored
         {
-            let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
-            let answer = KeptAnswer {
-                name: claim.name.to_string(),
-                expires_at: Timestamp(clock::now().0.saturating_add(keep)),
-                request_hash: hash,
-                status: kept.status.as_u16(),
-                headers: kept
-                    .headers
-                    .iter()
-                    .filter_map(|(name, value)| {
-                        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-                    })
-                    .collect(),
-                body: kept.body.clone(),
-            };
+            let answer = kept.record(&claim.name, hash, self.keep);
             if let Err(failure) = writing::keep_answer(&app, answer).await {
                 // What the answer speaks of has taken effect, so it is given all the same.
                 tracing::warn!(?failure, "an answer is kept in memory only");
             }
         }
-        self.insert(Arc::clone(&claim.name), hash, kept, now);
+        self.insert(Arc::clone(&claim.name), hash, kept, Instant::now());
     }
 
     /// Answers a POST that has the header: from what is kept, or by asking `inner` once.
@@ -278,7 +322,7 @@ impl Idempotency {
                     let hashed = hashed.lock();
                     hashed.1.then(|| *hashed.0.finalize().as_bytes())
                 };
-                Ok(keep_answer(&claim, hash, response).await)
+                Ok(keep_answer(&claim, hash, response, false).await)
             }
             Known::New(claim) => {
                 let (head, body) = request.into_parts();
@@ -286,12 +330,20 @@ impl Idempotency {
                 let mut hasher = hasher;
                 hasher.update(&text);
                 let hash = *hasher.finalize().as_bytes();
-                let request = Request::from_parts(head, Body::from(text));
+                let mut request = Request::from_parts(head, Body::from(text));
+                let is_kept = Arc::new(AtomicBool::new(false));
+                request.extensions_mut().insert(Keeping {
+                    name: Arc::clone(&claim.name),
+                    hash,
+                    keep: self.keep,
+                    bytes_max: self.bytes_max,
+                    is_kept: Arc::clone(&is_kept),
+                });
                 // A task of its own: what was begun is finished and kept though the client goes
                 // away, for that is when it will ask again.
                 let task = tokio::spawn(async move {
                     let response = inner(request).await;
-                    keep_answer(&claim, Some(hash), response).await
+                    keep_answer(&claim, Some(hash), response, is_kept.load(Ordering::Relaxed)).await
                 });
                 task.await.map_err(|_| {
                     Problem::new(Code::Internal, "the server failed on this request; the log says more")
@@ -345,7 +397,12 @@ async fn hash_all(mut hasher: blake3::Hasher, mut body: Body, bytes_max: u64) ->
 
 /// Keeps an answer whose request was read to its end, unless the server failed or the answer is
 /// too long.
-async fn keep_answer(claim: &Claim, hash: Option<RequestHash>, response: Response) -> Response {
+async fn keep_answer(
+    claim: &Claim,
+    hash: Option<RequestHash>,
+    response: Response,
+    is_stored: bool,
+) -> Response {
     let (Some(hash), Some(0..=ANSWER_BYTES_MAX)) = (hash, response.body().size_hint().exact()) else {
         return response;
     };
@@ -356,10 +413,8 @@ async fn keep_answer(claim: &Claim, hash: Option<RequestHash>, response: Respons
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return Response::from_parts(head, Body::empty());
     };
-    let mut headers = head.headers.clone();
-    headers.remove(CONTENT_LENGTH);
-    let kept = Kept { status: head.status, headers, body: body.clone() };
-    claim.idempotency.keep(claim, hash, kept, Instant::now()).await;
+    let kept = Kept::new(head.status, head.headers.clone(), body.clone());
+    claim.idempotency.keep(claim, hash, kept, is_stored).await;
     Response::from_parts(head, Body::from(body))
 }
 

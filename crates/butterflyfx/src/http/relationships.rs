@@ -1,5 +1,6 @@
 //! Relationships: create, read, delete, and lists by end, type and neighbourhood.
 
+use super::idempotency::Keeping;
 use super::problem::{Fault, Outcome, Problem};
 use super::substrates::{link, missing_everything, read, run};
 use super::wire::{self, Accepts, At, Faults, Object, Query, decode, write};
@@ -7,10 +8,11 @@ use super::{Answer, Shared, paging, schema};
 use crate::evaluation::offload;
 use crate::writing::{self, WriteFailure};
 use axum::extract::{Request, State};
+use axum::response::Response;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{
-    Direction, NewRelationship, Relationship, RelationshipFilter, RelationshipType, Traverse,
+    Created, Direction, NewRelationship, Relationship, RelationshipFilter, RelationshipType, Traverse,
 };
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::json::Pull;
@@ -49,16 +51,22 @@ pub(super) async fn create(State(api): State<Shared>, request: Request) -> Answe
     let new = decode_new(read(&api, &head.headers, Accepts::Json, body).await?)?;
     let (source, target) = (new.source, new.target);
     let new = api.app.engine.prepare_relationship(new)?;
-    let created =
-        writing::create_relationship(&api.app, new, on_conflict).await.map_err(|failure| match failure {
+    let keep = Keeping::of(&head.extensions, answer_created);
+    let created = writing::create_relationship(&api.app, new, on_conflict, keep).await.map_err(
+        |failure| match failure {
             WriteFailure::Engine(error) => of_create(error, source, target),
             failure => failure.into(),
-        })?;
+        },
+    )?;
+    Ok(answer_created(&created))
+}
+
+fn answer_created(created: &Created<Relationship>) -> Response {
     let mut response = wire::created(created.is_new, json_of(&created.item));
     if let Ok(location) = HeaderValue::try_from(format!("{PATH}/{}", created.item.id)) {
         response.headers_mut().insert(LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// The problem of a refused relationship: a missing end is named by its field.

@@ -1,5 +1,6 @@
 //! Substrates: create, read, replace, change, delete, and the two operations of the old server.
 
+use super::idempotency::Keeping;
 use super::problem::{Code, Outcome, Problem};
 use super::wire::{self, Accepts, At, Faults, Object, Query, decode, write};
 use super::{Answer, Shared, etag, paging, schema};
@@ -10,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
-use butterflyfx_engine::model::{NewSubstrate, Precondition, Substrate, SubstratePatch};
+use butterflyfx_engine::model::{Created, NewSubstrate, Precondition, Substrate, SubstratePatch};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::json::Pull;
@@ -56,11 +57,16 @@ pub(super) async fn create(State(api): State<Shared>, request: Request) -> Answe
     let new = decode_new(read(&api, &head.headers, Accepts::Json, body).await?)?;
     let defaults = may_have_defaults(&new.expression_code, Some(new.expression_type));
     let new = run(&api, defaults, move |app| app.engine.prepare_substrate(new)).await??;
-    let created = writing::create_substrate(&api.app, new, on_conflict).await?;
+    let keep = Keeping::of(&head.extensions, answer_created);
+    let created = writing::create_substrate(&api.app, new, on_conflict, keep).await?;
+    Ok(answer_created(&created))
+}
+
+fn answer_created(created: &Created<Substrate>) -> Response {
     let mut response = wire::created(created.is_new, json_of(&created.item));
     tag(&mut response, &created.item);
     locate(&mut response, &created.item);
-    Ok(response)
+    response
 }
 
 /// List substrates

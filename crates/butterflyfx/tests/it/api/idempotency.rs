@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: done once, answered twice.
 
 use super::{Api, create};
+use crate::support::Folder;
 use serde_json::json;
 use std::io::{BufReader, Write};
 
@@ -92,4 +93,38 @@ fn nothing_is_kept_without_memory() {
     let post = "POST /api/v1/substrates";
     assert_eq!(api.send_with(post, &key("k"), BODY.as_bytes()).status, 201);
     assert_eq!(api.send_with(post, &key("k"), BODY.as_bytes()).status, 409);
+}
+
+/// What is kept with its change is in one commit with it, and survives a restart as it was given.
+#[test]
+fn a_creation_and_its_answer_are_one_commit() {
+    let folder = Folder::new();
+    let start = || Api::with(&[("data-dir", folder.path())]);
+    let commits = |api: &Api| {
+        let text = api.send("GET /metrics", "").text();
+        let line = text.lines().find(|line| line.starts_with("butterflyfx_write_groups_total "));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).expect("a number")
+    };
+    let check = |name: &str, path: &str, body: &str, status: u16| {
+        let api = start();
+        let before = commits(&api);
+        let first = api.send_with(path, &key(name), body.as_bytes());
+        assert_eq!((first.status, commits(&api) - before), (status, 1), "{}", first.text());
+        drop(api);
+        let again = start().send_with(path, &key(name), body.as_bytes());
+        assert_eq!((again.status, again.text()), (first.status, first.text()));
+        for header in ["content-type", "etag", "location"] {
+            assert_eq!(again.header(header), first.header(header), "{header}");
+        }
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    };
+    let two =
+        |id: &str| format!(r#"{{"identity":"{id}","expression_type":"constant","expression_code":"1"}}"#);
+    check("a", "POST /api/v1/substrates", &two("0xA"), 201);
+    check("b", "POST /api/v1/substrates?on_conflict=return", &two("0xB"), 201);
+    let related = r#"{"rel_type":"DEPENDENCY","source_id":"0xA","target_id":"0xB"}"#;
+    check("c", "POST /api/v1/relationships", related, 201);
+    // What changes nothing is kept by itself.
+    check("d", "POST /api/v1/substrates?on_conflict=return", &two("0xB"), 200);
+    check("e", "POST /api/v1/substrates", &two("0xB"), 409);
 }
