@@ -23,6 +23,9 @@ pub enum WriteFailure {
     Engine(EngineError),
     /// It could not be written down.
     Commit(CommitFailure),
+    /// A part of it was, and the rest could not be: a delete of a substrate with very many relationships, which
+    /// go before it.
+    Begun(CommitFailure),
     /// There is no room for more.
     Short(Shortage),
     /// The server is stopping.
@@ -260,8 +263,22 @@ pub async fn delete_substrate(
     precondition: Precondition,
 ) -> Result<(), WriteFailure> {
     let mut begun = None;
-    let plan = move |draft: &mut Draft<'_>| draft.delete_substrate(id, restrict, &precondition, &mut begun);
-    Ok(write(app, plan).await??)
+    let parts = Arc::new(AtomicU64::new(0));
+    let planned = Arc::clone(&parts);
+    let plan = move |draft: &mut Draft<'_>| {
+        let was_begun = begun.is_some();
+        let outcome = draft.delete_substrate(id, restrict, &precondition, &mut begun);
+        // The first part is stored when the second is planned.
+        planned.fetch_add(u64::from(was_begun), Ordering::Relaxed);
+        outcome
+    };
+    match write(app, plan).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(WriteFailure::Commit(failure)) if parts.load(Ordering::Relaxed) > 0 => {
+            Err(WriteFailure::Begun(failure))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Creates a relationship, and has an answer kept with it.

@@ -10,7 +10,7 @@ use super::wire::{self, Accepts, At, Faults, Media, Object, Query, decode, write
 use super::{Answer, Shared, relationships, schema, substrates};
 use crate::app::App;
 use crate::evaluation::{OffloadFailure, offload};
-use crate::writing::{self, Sequence, Writing};
+use crate::writing::{self, Sequence, WriteFailure, Writing};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use butterflyfx_engine::Engine;
@@ -293,6 +293,7 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
         in_flight: VecDeque::new(),
         sequence: Sequence::default(),
         end: None,
+        items: 0,
         created: 0,
         failed: 0,
         any: false,
@@ -525,6 +526,8 @@ struct Batch<K: Kind> {
     sequence: Sequence,
     /// What ended the reading.
     end: Option<Outcome<()>>,
+    /// Items that are dealt with.
+    items: u64,
     created: u64,
     failed: u64,
     /// Whether any result was written.
@@ -550,7 +553,8 @@ impl<K: Kind> Batch<K> {
                 _ => Ok(None),
             };
         };
-        let results = writing.outcome().await?;
+        let results = writing.outcome().await.map_err(|failure| Self::refused(failure, self.items))?;
+        self.items += slots.len() as u64;
         let applied = if self.options.counts_only {
             conclude::<K>(slots, results, true)
         } else {
@@ -566,18 +570,33 @@ impl<K: Kind> Batch<K> {
         Ok(Some(text))
     }
 
+    /// The problem of a batch that ends early, after so many items.
+    fn refused(failure: WriteFailure, items: u64) -> Box<Problem> {
+        match items {
+            0 => failure.into(),
+            1 => Problem::of_write(failure, "the first item of the batch was dealt with, and no other"),
+            _ => Problem::of_write(
+                failure,
+                &format!("the first {items} items of the batch were dealt with, and no others"),
+            ),
+        }
+    }
+
     /// Makes the next piece ready and hands it to the writer; `false` at the end.
     async fn begin(&mut self) -> Outcome<bool> {
         let options = self.options;
         let Some(Prepared { new, slots }) = Self::next(&self.api, &mut self.source, options).await? else {
             return Ok(false);
         };
-        self.api.app.room.check()?;
+        // Those that are still on their way take effect first.
+        let before = self.items + self.in_flight.iter().map(|piece| piece.slots.len() as u64).sum::<u64>();
+        self.api.app.room.check().map_err(|shortage| Self::refused(shortage.into(), before))?;
         let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
         let writing = self.sequence.submit(&self.api.app, move |draft| {
             K::plan(draft, &mut new, options, &mut results)?;
             Ok(std::mem::take(&mut results))
-        })?;
+        });
+        let writing = writing.map_err(|failure| Self::refused(failure, before))?;
         self.in_flight.push_back(InFlight { slots, writing });
         Ok(true)
     }
@@ -653,7 +672,7 @@ impl<K: Kind> Batch<K> {
                 return Err(problem.of_atomic_batch(all.len()));
             }
         }
-        self.api.app.room.check()?;
+        self.api.app.room.check().map_err(WriteFailure::from)?;
         let planned =
             writing::write(&self.api.app, move |draft| K::plan_all(draft, &mut all, options)).await?;
         let results = planned.map_err(|error| match error {

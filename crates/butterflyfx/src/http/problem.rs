@@ -644,60 +644,65 @@ impl From<OffloadFailure> for Box<Problem> {
 impl From<WriteFailure> for Box<Problem> {
     #[cold]
     fn from(failure: WriteFailure) -> Box<Problem> {
+        Problem::of_write(failure, "nothing was stored")
+    }
+}
+
+impl Problem {
+    /// A change that did not take effect. `stored` says what did.
+    #[cold]
+    pub(super) fn of_write(failure: WriteFailure, stored: &str) -> Box<Problem> {
         match failure {
             WriteFailure::Engine(error) => error.into(),
-            WriteFailure::Commit(failure) => failure.into(),
-            WriteFailure::Short(shortage) => shortage.into(),
+            WriteFailure::Commit(failure) => Problem::of_commit(failure, stored),
+            WriteFailure::Begun(failure) => Problem::of_commit(
+                failure,
+                "some of its relationships are deleted, the others and the substrate itself are still there. Send the request again for the rest",
+            ),
+            WriteFailure::Short(shortage) => {
+                let cause = match shortage {
+                    Shortage::Memory => "the server holds as much memory as `max-memory` lets it",
+                    Shortage::Disk => "the disk that holds the database has less free than `disk-free-min`",
+                };
+                let then = "Reading and deleting go on, and creating when there is room again";
+                Problem::new(Code::OutOfStorage, format!("{cause}; {stored}. {then}"))
+            }
             WriteFailure::Stopping => {
-                Problem::new(Code::Overloaded, "the server is stopping; nothing was stored")
+                Problem::new(Code::Overloaded, format!("the server is stopping; {stored}"))
             }
             WriteFailure::Panicked => OffloadFailure::Panicked.into(),
         }
     }
-}
 
-impl From<Shortage> for Box<Problem> {
-    #[cold]
-    fn from(shortage: Shortage) -> Box<Problem> {
-        let detail = match shortage {
-            Shortage::Memory => {
-                "the server holds as much memory as `max-memory` lets it; nothing was stored. Reading and deleting go on, and creating when there is room again"
-            }
-            Shortage::Disk => {
-                "the disk that holds the database has less free than `disk-free-min`; nothing was stored. Reading and deleting go on, and creating when there is room again"
-            }
-        };
-        Problem::new(Code::OutOfStorage, detail)
-    }
-}
-
-impl From<CommitFailure> for Box<Problem> {
     // The causes name files, which are the operator's business: they are logged, not answered.
-    #[cold]
-    fn from(failure: CommitFailure) -> Box<Problem> {
+    fn of_commit(failure: CommitFailure, stored: &str) -> Box<Problem> {
         let (code, detail, cause) = match failure {
             CommitFailure::Full(cause) => (
                 Code::OutOfStorage,
-                "the disk that holds the database has no room; nothing was stored. Reading and deleting go on, and writing when there is room again",
+                format!(
+                    "the disk that holds the database has no room; {stored}. Reading and deleting go on, and writing when there is room again"
+                ),
                 cause,
             ),
             CommitFailure::Busy(cause) => (
                 Code::Overloaded,
-                "another program is writing to the database; nothing was stored. Try again in a moment",
+                format!("another program is writing to the database; {stored}. Try again in a moment"),
                 cause,
             ),
             CommitFailure::Unknown(cause) => (
                 Code::DurabilityUnknown,
-                "writing to the database failed, so it is not known whether this change survives a restart. The server only answers reads from now on; an operator has to restart it",
+                "writing to the database failed, so it is not known whether this change survives a restart. The server only answers reads from now on; an operator has to restart it".to_owned(),
                 cause,
             ),
             CommitFailure::ReadOnly(cause) => (
                 Code::ReadOnly,
-                "writing to the database failed earlier, so the server only answers reads until an operator restarts it; nothing was stored",
+                format!(
+                    "writing to the database failed earlier, so the server only answers reads until an operator restarts it; {stored}"
+                ),
                 cause,
             ),
             CommitFailure::Internal(cause) => {
-                (Code::Internal, "the server failed on this request; the log says more", cause)
+                (Code::Internal, "the server failed on this request; the log says more".to_owned(), cause)
             }
         };
         match code {

@@ -157,6 +157,29 @@ fn a_full_disk() {
     assert_holds(&server, &held);
 }
 
+/// A batch that is stored piece by piece says how far it came.
+#[test]
+fn a_disk_that_fills_up_during_a_batch() {
+    let Some(disk) = SmallDisk::new("12m") else { return };
+    let server = disk.serve(&[]);
+    let mut slots = 1..;
+    for path in ["POST /api/v1/substrates/batch", "POST /api/v1/substrates/batch?results=none"] {
+        let items: Vec<String> = slots.by_ref().take(4000).map(identity).collect();
+        let line = |id: &String| json!({"identity": id, "expression_type": "constant", "expression_code": "1", "metadata": {"text": "x".repeat(3000)}});
+        let lines: Vec<String> = items.iter().map(|id| line(id).to_string()).collect();
+        let kind = [("content-type", "application/x-ndjson")];
+        let answer = server.connection().ask(path, &kind, &lines.join("\n")).expect("is answered");
+        assert_eq!((answer.status, answer.code().as_str()), (507, "out_of_storage"), "{}", answer.body);
+        let words = answer.body.split_whitespace();
+        let stored = words.filter_map(|word| word.parse().ok()).next().expect("says how many");
+        assert!(stored > 0 && answer.body.contains("items of the batch were dealt with"), "{}", answer.body);
+        assert_holds(&server, &items[..stored].iter().cloned().collect());
+        for id in &items[..stored] {
+            assert_eq!(server.ask(&format!("DELETE /api/v1/substrates/{id}"), "").status, 204);
+        }
+    }
+}
+
 #[test]
 fn a_limit_on_the_size_of_files() {
     let folder = tempfile::tempdir().expect("a folder");
