@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::meta::Counts;
-use crate::store::{check_marks, connect};
+use crate::store::{check_marks, connect, of_sqlite_growing};
 use crate::verify::{Report, log_damage, verify};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
@@ -125,7 +125,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let reading = |error: rusqlite::Error| StoreError::of_sqlite(&error, from, "copying");
     // A read transaction of our own: without one the copy would begin anew with every commit.
     source.execute_batch("BEGIN; SELECT count(*) FROM meta;").map_err(reading)?;
-    let writing = |error: rusqlite::Error| StoreError::of_sqlite(&error, to, "writing the copy");
+    let writing = |error: rusqlite::Error| of_sqlite_growing(&error, to, to, "writing the copy");
     let mut target = Connection::open(to).map_err(writing)?;
     // It is synced once, when it is whole.
     target.pragma_update(None, "synchronous", "OFF").map_err(writing)?;

@@ -533,7 +533,12 @@ fn transaction<T>(
 
 /// As [`StoreError::of_sqlite`], but asks whether the file at `growing` has no room where SQLite only says that a write
 /// failed.
-fn of_sqlite_growing(error: &rusqlite::Error, path: &Path, growing: &Path, doing: &str) -> StoreError {
+pub(crate) fn of_sqlite_growing(
+    error: &rusqlite::Error,
+    path: &Path,
+    growing: &Path,
+    doing: &str,
+) -> StoreError {
     let write_failed = error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::SystemIoFailure && error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE
     });

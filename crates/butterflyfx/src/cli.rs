@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Codes with which the program ends. `docs/configuration.md` explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return exit;
         }
     };
+    if let Err(error) = handle_size_limits() {
+        complain(&format!("cannot watch for signals: {error}"));
+        return Exit::Error;
+    }
     match matches.subcommand() {
         None => serve::run(&sources(&matches)),
         Some(("serve", matches)) => serve::run(&sources(matches)),
@@ -136,6 +141,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             Exit::Usage
         }
     }
+}
+
+/// A write beyond the limit on the size of files (`ulimit -f`) sends a signal that ends the process, unless
+/// something handles it: then the write fails, and is answered as on a full disk.
+fn handle_size_limits() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // What handles it stays when this ends.
+    signal(too_large).map(drop)
 }
 
 /// The OpenAPI document as `openapi` prints it and `/openapi.json` holds it.

@@ -53,16 +53,6 @@ async fn serve(config: Config) -> Exit {
                 return Exit::Error;
             }
         };
-    // A write beyond the limit on the size of files (`ulimit -f`) sends a signal that ends the process, unless
-    // something handles it: then the write fails, and the change is refused as on a full disk.
-    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    let _handled = match signal(too_large) {
-        Ok(handled) => handled,
-        Err(error) => {
-            complain(&format!("cannot watch for signals: {error}"));
-            return Exit::Error;
-        }
-    };
     let app = match open(config) {
         Ok(app) => app,
         Err(error) => {

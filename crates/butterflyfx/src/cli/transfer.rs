@@ -190,18 +190,29 @@ impl<W: Write> Receive for Lines<W> {
 }
 
 fn export(from: &Path, to: Option<&Path>) -> Result<String, Failure> {
-    let out: Box<dyn Write> = match to {
-        None => Box::new(std::io::stdout().lock()),
-        Some(path) => match File::create_new(path) {
-            Ok(file) => Box::new(file),
-            Err(error) => return wrong(format!("{}: {error}", path.display())),
-        },
+    let Some(path) = to else {
+        return export_to(Box::new(std::io::stdout().lock()), from, "standard output");
     };
+    let name = path.display().to_string();
+    match File::create_new(path) {
+        Ok(file) => export_to(Box::new(file), from, &name).inspect_err(|_| {
+            // What is there under its name is whole.
+            let _ = std::fs::remove_file(path);
+        }),
+        Err(error) => wrong(format!("{name}: {error}")),
+    }
+}
+
+fn export_to(out: Box<dyn Write>, from: &Path, name: &str) -> Result<String, Failure> {
     let bar = bar(0, "{spinner} {human_pos} lines, {per_sec}, {elapsed}");
     let mut lines = Lines { out: BufWriter::new(out), line: String::new(), ids: Vec::new(), bar };
     let _ = write!(lines.line, "{{\"format\":\"{FORMAT}\",\"version\":{VERSION}}}");
     lines.end().map_err(Failure::Sentence)?;
-    let Recovered { counts, digest, next, .. } = butterflyfx_store::read(from, &mut lines)?;
+    let read = butterflyfx_store::read(from, &mut lines).map_err(|error| match error {
+        StoreError::Refused(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
+        other => Failure::Store(other),
+    });
+    let Recovered { counts, digest, next, .. } = read?;
     let _ = write!(
         lines.line,
         "{{\"substrates\":{},\"relationships\":{},\"indexes\":{},\"next_substrate\":{},\"next_relationship\":{},\"digest\":\"{digest}\"}}",
@@ -209,7 +220,7 @@ fn export(from: &Path, to: Option<&Path>) -> Result<String, Failure> {
     );
     lines.end().map_err(Failure::Sentence)?;
     if let Err(error) = lines.out.flush() {
-        return wrong(format!("writing: {error}"));
+        return wrong(format!("{name}: writing: {error}"));
     }
     lines.bar.finish_and_clear();
     Ok(format!(

@@ -200,3 +200,36 @@ fn a_limit_on_the_size_of_files() {
     assert_holds(&server, &held);
     assert_eq!(create(&server, 1_000_000, 3000).status, 201);
 }
+
+/// Copies that hit the limit on the size of files say so, leave nothing half made, and the process ends by itself.
+#[test]
+fn a_copy_larger_than_files_may_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let server = Server::start(&folder.path().join("data"), &[]);
+    for slot in 0..400 {
+        assert_eq!(create(&server, slot, 3000).status, 201);
+    }
+    assert_eq!(server.stop(), Some(0));
+    let check = |blocks: u32, words: &[&str], file: &str, code: i32| {
+        let limit = format!("ulimit -f {blocks}; exec \"$@\"");
+        let program = env!("CARGO_BIN_EXE_butterflyfx");
+        let output = command(&[&["sh", "-c", &limit, "sh", program], words].concat()).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert_eq!(Path::new(file).exists(), code == 0, "{words:?}");
+        let reason = ["no room", "File too large"].iter().find(|reason| said.contains(**reason));
+        assert!(code == 0 || reason.is_some(), "{words:?}: {said}");
+    };
+    let (data, backup, copy, export) = (path("data"), path("backup"), path("copy"), path("export"));
+    let database = format!("{copy}/butterflyfx.db");
+    let copy_words = ["backup", "--data-dir", &data, &backup];
+    let restore_words = ["restore", "--data-dir", &copy, &backup];
+    check(1000, &copy_words, &backup, 7);
+    check(100_000, &copy_words, &backup, 0);
+    check(1000, &restore_words, &database, 7);
+    check(100_000, &restore_words, &database, 0);
+    let export_words = ["export", "--data-dir", &data, &export];
+    check(1000, &export_words, &export, 1);
+    check(100_000, &export_words, &export, 0);
+}
