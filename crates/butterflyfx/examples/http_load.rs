@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -341,41 +341,69 @@ fn tail(program: &str, rounds: usize) -> Outcome<()> {
     let mut client = server.client()?;
     let id = client.create("lambda **kw: kw.get('x', 0) * kw.get('y', 0)")?;
     let path = format!("/api/v1/substrates/{id}/invoke");
+    let mut next = 0;
+    beside(&server, &mut client, &path, rounds, "NDJSON is loaded", || {
+        // Prepared beforehand: the client should not be what is measured.
+        let substrates = |_| {
+            next += 5_000;
+            substrate_lines(next - 5_000, 5_000)
+        };
+        let bodies: Vec<String> = (0..40).map(substrates).collect();
+        let mut seed = next;
+        let links: Vec<String> =
+            (0..40).map(|_| relationship_lines(&mut seed, next / 2 + 1, 10_000)).collect();
+        let mut at = 0;
+        move |client: &mut Client| -> Outcome<u64> {
+            let again = "/api/v1/substrates/batch?results=none&on_conflict=return";
+            client.post(again, NDJSON, bodies[at % 40].as_bytes())?;
+            client.post(RELATIONSHIPS, NDJSON, links[at % 40].as_bytes())?;
+            at += 1;
+            Ok(15_000)
+        }
+    })?;
+    if std::env::var_os("BUTTERFLYFX_DATA_DIR").is_some() {
+        beside(&server, &mut client, &path, rounds, "backups are made", || {
+            |client: &mut Client| -> Outcome<u64> {
+                client.post("/api/v1/admin/backup", "application/json", b"")?;
+                Ok(1)
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The percentiles of single invocations, idle and while another client works without pause.
+fn beside<W>(
+    server: &Server,
+    client: &mut Client,
+    path: &str,
+    rounds: usize,
+    what: &str,
+    mut worker: impl FnMut() -> W,
+) -> Outcome<()>
+where
+    W: FnMut(&mut Client) -> Outcome<u64> + Send + 'static,
+{
     let (mut idle, mut busy, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let next = Arc::new(AtomicU64::new(0));
     for _ in 0..rounds {
-        let calm = paced(&mut client, &path, Duration::from_secs(2))?;
+        let calm = paced(client, path, Duration::from_secs(2))?;
         let over = Arc::new(AtomicBool::new(false));
         let loader = {
-            let (over, next, mut client) = (Arc::clone(&over), Arc::clone(&next), server.client()?);
+            let (over, mut work, mut client) = (Arc::clone(&over), worker(), server.client()?);
             std::thread::spawn(move || -> Outcome<u64> {
-                // Prepared beforehand: the client should not be what is measured.
-                let bodies: Vec<String> = (0..40)
-                    .map(|_| substrate_lines(next.fetch_add(5_000, Ordering::Relaxed), 5_000))
-                    .collect();
-                let mut seed = next.load(Ordering::Relaxed);
-                let known = next.load(Ordering::Relaxed);
-                let links: Vec<String> =
-                    (0..40).map(|_| relationship_lines(&mut seed, known / 2 + 1, 10_000)).collect();
-                let mut sent = 0;
-                for at in 0.. {
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let again = "/api/v1/substrates/batch?results=none&on_conflict=return";
-                    client.post(again, NDJSON, bodies[at % 40].as_bytes())?;
-                    client.post(RELATIONSHIPS, NDJSON, links[at % 40].as_bytes())?;
-                    sent += 15_000;
+                let mut done = 0;
+                while !over.load(Ordering::Relaxed) {
+                    done += work(&mut client)?;
                 }
-                Ok(sent)
+                Ok(done)
             })
         };
         std::thread::sleep(Duration::from_millis(700));
-        let loaded = paced(&mut client, &path, Duration::from_secs(2))?;
+        let loaded = paced(client, path, Duration::from_secs(2))?;
         over.store(true, Ordering::Relaxed);
-        let sent = loader.join().map_err(|_| "the loader panicked")??;
+        let done = loader.join().map_err(|_| "the loader panicked")??;
         println!(
-            "idle p50 {:.0} p99 {:.0} us; under load p50 {:.0} p99 {:.0} p99.9 {:.0} us, {sent} records loaded",
+            "idle p50 {:.0} p99 {:.0} us; while {what} p50 {:.0} p99 {:.0} p99.9 {:.0} us, {done} done",
             at(&calm, 0.5),
             at(&calm, 0.99),
             at(&loaded, 0.5),
@@ -387,7 +415,7 @@ fn tail(program: &str, rounds: usize) -> Outcome<()> {
         ratios.push(at(&loaded, 0.99) / at(&calm, 0.99));
     }
     show("idle p99", "us", &mut idle);
-    show("p99 while NDJSON is loaded", "us", &mut busy);
+    show(&format!("p99 while {what}"), "us", &mut busy);
     show("ratio", "", &mut ratios);
     Ok(())
 }
