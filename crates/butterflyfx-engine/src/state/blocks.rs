@@ -55,6 +55,8 @@ pub(crate) struct Blocks {
     slabs: Vec<Slab>,
     /// For each class, slabs that may have room.
     open: Vec<Vec<u32>>,
+    /// How many slabs each class has.
+    in_class: Vec<u32>,
     /// Slabs without memory, to use again.
     vacant: Vec<u32>,
     /// Words that slabs have begun to use, and those of them in blocks in use.
@@ -86,6 +88,7 @@ impl Blocks {
         let (class, capacity) = class_of(words);
         if self.open.len() <= class {
             self.open.resize_with(class + 1, Vec::new);
+            self.in_class.resize(class + 1, 0);
         }
         self.used_words += capacity;
         let (number, is_first) = loop {
@@ -105,8 +108,9 @@ impl Blocks {
         slab.used += 1;
         let offset = if slab.free == END {
             let offset = slab.words.len();
-            if is_first && number > 0 {
-                // But for the very first, memory comes at once: no copies while it fills.
+            if is_first && self.in_class[class] > 1 {
+                // But for the first of a class, memory comes at once: no copies while it fills. The first grows by
+                // doubling, for it may stay nearly empty.
                 slab.words.reserve_exact(SLAB_WORDS);
             }
             slab.words.resize(offset + capacity, 0);
@@ -140,6 +144,7 @@ impl Blocks {
             }
         };
         self.open[class].push(number);
+        self.in_class[class] += 1;
         number
     }
 
@@ -150,6 +155,7 @@ impl Blocks {
         slab.used -= 1;
         self.used_words -= slab.block as usize;
         if slab.used == 0 {
+            self.in_class[class_of(slab.block as usize).0] -= 1;
             self.begun_words -= slab.words.len();
             // Its entry in the list of its class is dropped when that is met.
             *slab = Slab { free: END, ..Slab::default() };
@@ -264,7 +270,9 @@ impl Blocks {
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let words: usize = self.slabs.iter().map(|slab| slab.words.capacity()).sum();
-        let lists: usize = self.open.iter().map(Vec::capacity).sum::<usize>() + self.vacant.capacity();
+        let lists: usize = self.open.iter().map(Vec::capacity).sum::<usize>()
+            + self.in_class.capacity()
+            + self.vacant.capacity();
         ((words + lists) * size_of::<u32>() + self.slabs.capacity() * size_of::<Slab>()) as u64
     }
 }
