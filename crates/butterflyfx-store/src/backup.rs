@@ -93,8 +93,9 @@ fn database_of(path: &Path) -> Result<PathBuf, StoreError> {
 
 /// Copies under a temporary name, verifies, syncs, and gives the copy its name.
 fn put_copy(from: &Path, to: &Path) -> Result<Report, StoreError> {
-    if to.exists() {
-        return Err(StoreError::Exists { path: to.to_path_buf() });
+    let in_the_way = if to.exists() { Some(to.to_path_buf()) } else { folder::log_beside(to) };
+    if let Some(path) = in_the_way {
+        return Err(StoreError::Exists { path });
     }
     let temporary = beside(to, ".new");
     folder::remove_with_companions(&temporary);

@@ -124,7 +124,8 @@ impl Store {
         if !folder::holds_database(folder) {
             create(&path)?;
         } else if !path.exists() {
-            let check = format!("it is gone, but its log {} is there", beside(&path, "-wal").display());
+            let log = folder::log_beside(&path).unwrap_or_else(|| beside(&path, "-wal"));
+            let check = format!("it is gone, but its log {} is there", log.display());
             return Err(StoreError::Damaged { path, check });
         }
         folder::check_header(&path)?;
