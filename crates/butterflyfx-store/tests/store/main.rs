@@ -2,6 +2,7 @@
 
 mod answers;
 mod backup;
+mod crashes;
 mod damage;
 mod digest;
 mod failures;
@@ -10,4 +11,5 @@ mod lock;
 mod queue;
 mod records;
 mod round_trip;
+mod steps;
 mod views;
