@@ -7,6 +7,7 @@ mod damage;
 mod digest;
 mod failures;
 mod faults;
+mod formats;
 mod lock;
 mod queue;
 mod records;
