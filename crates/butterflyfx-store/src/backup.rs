@@ -78,9 +78,6 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Backup, StoreError> {
     folder::make(folder)?;
     let _lock = FolderLock::take(folder)?;
     let place = folder.join(DATABASE_FILE);
-    if folder::holds_database(folder) {
-        return Err(StoreError::Exists { path: place });
-    }
     let report = put_copy(&backup, &place, mark_as_logged)?;
     Ok(Backup::of(report, &place, started))
 }

@@ -111,6 +111,8 @@ fn what_restore_refuses() {
     assert!(!verify(&flipped).unwrap().is_sound());
     let error = restore(&flipped, &fresh).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    // It was looked at before anything was made.
+    assert!(!fresh.exists());
     let error = backup(&flipped, &folder.path().join("y")).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(!folder.path().join("y").exists() && !folder.path().join("y.new").exists());
