@@ -6,6 +6,8 @@ use crate::steps;
 use butterflyfx_store::{DATABASE_FILE, Digest, Options, Store, StoreError, backup, restore, verify};
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 /// What the child does in the folder that [`check`] prepares.
 fn run(operation: &str, folder: &Path) -> Result<(), StoreError> {
@@ -31,6 +33,21 @@ fn run(operation: &str, folder: &Path) -> Result<(), StoreError> {
 fn in_a_child_process() {
     let Some((operation, folder)) = steps::asked() else { return };
     run(&operation, &folder).unwrap();
+}
+
+/// Tries again while a folder is locked: a child that another test is starting has the files of this process, locks
+/// too, until it becomes another program.
+fn patiently<T>(act: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 0..100 {
+        match act() {
+            Err(StoreError::Locked { .. }) => {
+                println!("locked for a moment");
+                thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+    act()
 }
 
 /// What an operation makes: its name, and the digest.
@@ -66,7 +83,7 @@ fn check(operation: &str, made: Made) {
         if let Some((name, digest_made)) = made {
             let place = folder.join(name);
             let was_there = place.exists();
-            match run(operation, folder) {
+            match patiently(|| run(operation, folder)) {
                 Ok(()) => {}
                 Err(StoreError::Exists { .. }) if was_there => {}
                 other => panic!("{step}: again: {other:?}"),
@@ -79,11 +96,11 @@ fn check(operation: &str, made: Made) {
                 .find(|name| name.contains(".new"));
             assert_eq!(leftover, None, "{step}");
         } else {
-            run(operation, folder).unwrap_or_else(|error| panic!("{step}: again: {error}"));
+            patiently(|| run(operation, folder)).unwrap_or_else(|error| panic!("{step}: again: {error}"));
         }
         for source in ["data", "restored"] {
-            let (found, recovered) =
-                reopen(&folder.join(source)).unwrap_or_else(|error| panic!("{step}: {source}: {error}"));
+            let (found, recovered) = patiently(|| reopen(&folder.join(source)))
+                .unwrap_or_else(|error| panic!("{step}: {source}: {error}"));
             assert_eq!((found == model, recovered.digest), (true, digest), "{step}: {source}");
         }
     };
