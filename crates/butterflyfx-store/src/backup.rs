@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::meta::Counts;
-use crate::store::{check_marks, connect, of_sqlite_growing};
+use crate::store::{check_marks, connect, mark_as_logged, of_sqlite_growing};
 use crate::verify::{Report, log_damage, verify};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
@@ -61,7 +61,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
     if let Some(check) = log_damage(&from)? {
         return Err(StoreError::Damaged { path: from, check });
     }
-    let report = put_copy(&from, to)?;
+    let report = put_copy(&from, to, |_| Ok(()))?;
     Ok(Backup::of(report, to, started))
 }
 
@@ -78,10 +78,7 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Backup, StoreError> {
     folder::make(folder)?;
     let _lock = FolderLock::take(folder)?;
     let place = folder.join(DATABASE_FILE);
-    if folder::holds_database(folder) {
-        return Err(StoreError::Exists { path: place });
-    }
-    let report = put_copy(&backup, &place)?;
+    let report = put_copy(&backup, &place, mark_as_logged)?;
     Ok(Backup::of(report, &place, started))
 }
 
@@ -91,16 +88,22 @@ fn database_of(path: &Path) -> Result<PathBuf, StoreError> {
     if path.exists() { Ok(path) } else { Err(StoreError::Missing { path }) }
 }
 
-/// Copies under a temporary name, verifies, syncs, and gives the copy its name.
-fn put_copy(from: &Path, to: &Path) -> Result<Report, StoreError> {
-    if to.exists() {
-        return Err(StoreError::Exists { path: to.to_path_buf() });
+/// Copies under a temporary name, verifies, finishes, syncs, and gives the copy its name.
+fn put_copy(
+    from: &Path,
+    to: &Path,
+    finish: fn(&Path) -> Result<(), StoreError>,
+) -> Result<Report, StoreError> {
+    let in_the_way = if to.exists() { Some(to.to_path_buf()) } else { folder::log_beside(to) };
+    if let Some(path) = in_the_way {
+        return Err(StoreError::Exists { path });
     }
     let temporary = beside(to, ".new");
     folder::remove_with_companions(&temporary);
     let put = || {
         copy(from, &temporary)?;
         let report = sound(verify(&temporary)?)?;
+        finish(&temporary)?;
         folder::put_in_place(&temporary, to)?;
         Ok(report)
     };

@@ -25,7 +25,12 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Whether the folder holds a database, or what is left of one. Such a folder is never written over.
 pub fn holds_database(folder: &Path) -> bool {
     let database = folder.join(DATABASE_FILE);
-    database.exists() || beside(&database, "-wal").exists()
+    database.exists() || log_beside(&database).is_some()
+}
+
+/// A log or a journal that SQLite would apply to a database of this name, whatever it was written for.
+pub(crate) fn log_beside(database: &Path) -> Option<PathBuf> {
+    ["-wal", "-journal"].into_iter().map(|suffix| beside(database, suffix)).find(|path| path.exists())
 }
 
 /// Bytes that this process may still write where `path` lies, for disk watermarks.

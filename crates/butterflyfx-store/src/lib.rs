@@ -20,6 +20,9 @@ mod queue;
 mod recover;
 mod scan;
 mod schema;
+#[cfg(test)]
+#[path = "../tests/store/steps.rs"]
+mod steps;
 mod store;
 mod verify;
 mod wal;

@@ -49,6 +49,8 @@ pub(crate) fn migrate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps;
+    use std::fs;
 
     fn column(connection: &Connection, sql: &str) -> i64 {
         connection.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -90,5 +92,75 @@ mod tests {
         assert!(migrate(&mut connection, &path, 1, &steps).is_err());
         assert_eq!(column(&connection, "SELECT x FROM t"), 1);
         assert_eq!(column(&connection, "PRAGMA user_version"), 1);
+    }
+
+    /// What [`STEPS_OF_TEST`] make of the 500 rows of format 1, by format. Each row is 1 at first.
+    const SUMS: [i64; 3] = [500, 1_000, 10_000];
+
+    const STEPS_OF_TEST: [Step; 2] = [
+        |db| db.execute_batch("UPDATE t SET x = x + 1; CREATE TABLE second (x)"),
+        |db| db.execute_batch("UPDATE t SET x = x * 10; DROP TABLE second"),
+    ];
+
+    /// As the store opens it: with a log.
+    fn opened(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "synchronous", "FULL").unwrap();
+        connection
+    }
+
+    /// Does nothing but in the child process of the test below.
+    #[test]
+    fn in_a_child_process() {
+        let Some((_, folder)) = steps::asked() else { return };
+        let path = folder.join("x.db");
+        migrate(&mut opened(&path), &path, 1, &STEPS_OF_TEST).unwrap();
+    }
+
+    /// A whole database of some format: its rows are those of it.
+    #[track_caller]
+    fn check_whole(connection: &Connection, step: &str) -> u32 {
+        let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok", "{step}");
+        let format = column(connection, "PRAGMA user_version");
+        assert_eq!(column(connection, "SELECT sum(x) FROM t"), SUMS[format as usize - 1], "{step}");
+        let second = column(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'second'");
+        assert_eq!(second, i64::from(format == 2), "{step}");
+        format as u32
+    }
+
+    #[test]
+    fn a_crash_leaves_one_format_or_the_next() {
+        let prepare = |folder: &Path| {
+            let connection = opened(&folder.join("x.db"));
+            connection
+                .execute_batch(
+                    "CREATE TABLE t (x, filler); PRAGMA user_version = 1; \
+                     WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500) \
+                     INSERT INTO t SELECT 1, hex(zeroblob(50)) FROM n",
+                )
+                .unwrap();
+        };
+        let look = |folder: &Path, step: &str| {
+            let path = folder.join("x.db");
+            let kept = folder.join("x.db.format-1");
+            let mut connection = opened(&path);
+            let found = check_whole(&connection, step);
+            // Before the first step is committed there is a copy, and what has its name is whole.
+            assert!(found == 1 || kept.exists(), "{step}");
+            if kept.exists() {
+                assert_eq!(check_whole(&Connection::open(&kept).unwrap(), step), 1, "{step}");
+            }
+            migrate(&mut connection, &path, found, &STEPS_OF_TEST).unwrap();
+            assert_eq!(check_whole(&connection, step), 3, "{step}");
+            assert!(kept.exists(), "{step}");
+            drop(connection);
+            for entry in fs::read_dir(folder).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!(!name.contains(".new"), "{step}: {name}");
+            }
+        };
+        steps::check("migrate::tests::in_a_child_process", "migration", prepare, look);
     }
 }

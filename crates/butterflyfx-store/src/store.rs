@@ -124,7 +124,8 @@ impl Store {
         if !folder::holds_database(folder) {
             create(&path)?;
         } else if !path.exists() {
-            let check = format!("it is gone, but its log {} is there", beside(&path, "-wal").display());
+            let log = folder::log_beside(&path).unwrap_or_else(|| beside(&path, "-wal"));
+            let check = format!("it is gone, but its log {} is there", log.display());
             return Err(StoreError::Damaged { path, check });
         }
         folder::check_header(&path)?;
@@ -579,7 +580,19 @@ fn create(path: &Path) -> Result<(), StoreError> {
         connection.execute_batch("COMMIT")
     };
     make().map_err(|error| StoreError::of_sqlite(&error, &temporary, "making the database"))?;
+    mark_as_logged(&temporary)?;
     folder::put_in_place(&temporary, path)
+}
+
+/// Makes a database that nobody uses one that has a log, while it has its temporary name. The first open would do it, but a
+/// crash in the middle of that leaves a journal, and nothing that only reads gets past one.
+pub(crate) fn mark_as_logged(path: &Path) -> Result<(), StoreError> {
+    let mark = || -> rusqlite::Result<()> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    mark().map_err(|error| StoreError::of_sqlite(&error, path, "giving the database a log"))
 }
 
 /// Opens a connection. Nothing is read yet.

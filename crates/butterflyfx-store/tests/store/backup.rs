@@ -2,7 +2,7 @@
 //! writes over one.
 
 use crate::records::{open, relationships, reopen, substrates};
-use butterflyfx_store::{Digest, Options, Store, StoreError, backup, restore, verify};
+use butterflyfx_store::{DATABASE_FILE, Digest, Options, Store, StoreError, backup, restore, verify};
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +111,8 @@ fn what_restore_refuses() {
     assert!(!verify(&flipped).unwrap().is_sound());
     let error = restore(&flipped, &fresh).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    // It was looked at before anything was made.
+    assert!(!fresh.exists());
     let error = backup(&flipped, &folder.path().join("y")).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(!folder.path().join("y").exists() && !folder.path().join("y.new").exists());
@@ -119,4 +121,32 @@ fn what_restore_refuses() {
     restore(&file, &fresh).unwrap();
     let mut store = Store::open(&fresh, &Options::default()).unwrap();
     store.commit(&substrates(1_000, 10), &[]).unwrap();
+}
+
+/// SQLite applies a log or a journal to whatever file has the name before it.
+#[test]
+fn what_is_left_of_another_database_is_no_place_for_a_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("backup"));
+    let mut store = open(&data);
+    store.commit(&substrates(0, 100), &[]).unwrap();
+    store.close().unwrap();
+    backup(&data, &file).unwrap();
+    for suffix in ["-wal", "-journal"] {
+        let fresh = folder.path().join(format!("fresh{suffix}"));
+        fs::create_dir(&fresh).unwrap();
+        let left = fresh.join(format!("{DATABASE_FILE}{suffix}"));
+        fs::write(&left, b"something").unwrap();
+        for outcome in [restore(&file, &fresh), backup(&data, &fresh.join(DATABASE_FILE))] {
+            assert!(matches!(outcome, Err(StoreError::Exists { .. })), "{suffix}: {outcome:?}");
+        }
+        match Store::open(&fresh, &Options::default()) {
+            Err(StoreError::Damaged { check, .. }) => {
+                assert!(check.contains(&left.display().to_string()), "{check}");
+            }
+            other => panic!("{suffix}: {other:?}"),
+        }
+        fs::remove_file(&left).unwrap();
+        restore(&file, &fresh).unwrap();
+    }
 }

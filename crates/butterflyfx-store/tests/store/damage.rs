@@ -1,7 +1,7 @@
 //! A damaged file is refused, or what it gives is exactly what was committed. It is never replaced
 //! by an empty one.
 
-use crate::records::{Model, index, open, read_back, relationships, reopen, substrates};
+use crate::records::{Model, index, open, read_back, relationship, relationships, reopen, substrates};
 use butterflyfx_engine::record::Change;
 use butterflyfx_store::{DATABASE_FILE, KeptAnswer, LOCK_FILE, Options, Store, StoreError, verify};
 use rusqlite::Connection;
@@ -255,4 +255,47 @@ fn check_log_at_rest(folder: &Path) {
     assert!(report.problems.iter().any(|problem| problem.contains("not readable")), "{:?}", report.problems);
     let outcome = butterflyfx_store::backup(folder, &folder.join("backup"));
     assert!(matches!(outcome, Err(StoreError::Damaged { .. })), "{outcome:?}");
+}
+
+/// Two rows of a page change places: digest and counts are the same then, the order is not.
+#[test]
+fn rows_out_of_order() {
+    for table in ["substrate", "relationship"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = open(folder.path());
+        store.commit(&substrates(0, 10), &[]).unwrap();
+        store.commit(&relationships(0, 10, 10), &[]).unwrap();
+        store.close().unwrap();
+        let path = folder.path().join(DATABASE_FILE);
+        let connection = Connection::open(&path).unwrap();
+        let root: u32 = connection
+            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0))
+            .unwrap();
+        drop(connection);
+        let mut bytes = fs::read(&path).unwrap();
+        // A leaf of a table: its kind, seven bytes of header, and two bytes for the place of each row.
+        let page = &mut bytes[(root as usize - 1) * 8192..root as usize * 8192];
+        assert_eq!((page[0], page[4]), (13, 10));
+        let (one, next) = page[8 + 4 * 2..8 + 6 * 2].split_at_mut(2);
+        one.swap_with_slice(next);
+        fs::write(&path, bytes).unwrap();
+        let error = reopen(folder.path()).unwrap_err();
+        let part = format!("table {table}, row 4: the number is not greater than the one before");
+        assert!(error.to_string().contains(&part), "{error}");
+        assert!(!verify(folder.path()).unwrap().is_sound());
+    }
+}
+
+/// A relationship that was never whole: everything that was committed is there, but not its end.
+#[test]
+fn an_end_that_was_never_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.commit(&substrates(0, 10), &[]).unwrap();
+    store.commit(&[Change::RelationshipCreated(relationship(0, 3, 10))], &[]).unwrap();
+    store.close().unwrap();
+    let part = "table relationship, row 0: names substrate 10, which is not there";
+    let error = reopen(folder.path()).unwrap_err();
+    assert!(error.to_string().contains(part), "{error}");
+    assert_eq!(verify(folder.path()).unwrap().problems, [part]);
 }

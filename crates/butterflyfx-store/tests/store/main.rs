@@ -2,12 +2,15 @@
 
 mod answers;
 mod backup;
+mod crashes;
 mod damage;
 mod digest;
 mod failures;
 mod faults;
+mod formats;
 mod lock;
 mod queue;
 mod records;
 mod round_trip;
+mod steps;
 mod views;

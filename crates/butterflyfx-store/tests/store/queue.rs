@@ -74,9 +74,14 @@ fn a_command_whose_first_part_was_not_stored_is_not_told_that_all_is_well() {
 fn a_command_that_shared_a_group_with_a_panic_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, queue) = start(folder.path());
-    // The writer waits here until both others wait behind it.
-    let (go, gone) = channel::<()>();
-    queue.run_errand(move |_| gone.recv().unwrap());
+    // The writer waits here until both others wait behind it. It must be here before they come, or else it may take the
+    // first of them along with this errand, and not the second.
+    let ((arrive, arrived), (go, gone)) = (channel::<()>(), channel::<()>());
+    queue.run_errand(move |_| {
+        arrive.send(()).unwrap();
+        gone.recv().unwrap();
+    });
+    arrived.recv().unwrap();
     let told = in_two_groups(&engine, &queue, [1, 2], 10);
     queue.submit(Box::new(|_| panic!("on purpose")));
     go.send(()).unwrap();
