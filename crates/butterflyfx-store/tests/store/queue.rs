@@ -62,6 +62,8 @@ fn a_command_whose_first_part_was_not_stored_is_not_told_that_all_is_well() {
     queue.run_errand(|store| store.limit_bytes(0).unwrap());
     let told = in_two_groups(&engine, &queue, [3, 4], 500_000).recv().unwrap();
     assert!(matches!(told, Err(CommitFailure::Full(_))), "{told:?}");
+    // What is not stored is not seen either.
+    assert_eq!([1, 2, 3, 4].map(|id| engine.substrate(SubstrateId(id)).is_ok()), [true, true, false, false]);
     assert_eq!(in_two_groups(&engine, &queue, [5, 6], 500_000).recv().unwrap(), Ok(()));
     queue.close();
     let mut found: Vec<u64> =
