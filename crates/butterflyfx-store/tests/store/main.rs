@@ -9,5 +9,6 @@ mod faults;
 mod lock;
 mod queue;
 mod records;
+mod rescue;
 mod round_trip;
 mod views;

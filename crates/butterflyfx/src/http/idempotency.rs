@@ -82,6 +82,21 @@ impl Kept {
         Some(Kept { status, headers, body: answer.body.clone() })
     }
 
+    fn as_stored(&self, name: &str, request_hash: RequestHash, expires_at: Timestamp) -> KeptAnswer {
+        let headers = self
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        KeptAnswer {
+            name: name.to_owned(),
+            expires_at,
+            request_hash,
+            status: self.status.as_u16(),
+            headers: headers.collect(),
+            body: self.body.clone(),
+        }
+    }
+
     fn replay(&self) -> Response {
         let mut response = Response::new(Body::from(self.body.clone()));
         *response.status_mut() = self.status;
@@ -105,6 +120,10 @@ impl Table {
         }
         Some(name)
     }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    Timestamp(time.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }
 
 fn size(name: &str, kept: &Kept) -> usize {
@@ -208,6 +227,21 @@ impl Idempotency {
         true
     }
 
+    /// What is kept now, as the store would have it.
+    pub(super) fn kept_answers(&self) -> Vec<KeptAnswer> {
+        let (now, today) = (Instant::now(), clock::now());
+        let mut table = self.table.lock();
+        table.forget_old(now, self.keep);
+        let answers = table.order.iter().filter_map(|(at, name)| match table.entries.get(name)? {
+            Entry::Running => None,
+            Entry::Done(hash, kept) => {
+                let left = self.keep.saturating_sub(now.duration_since(*at));
+                Some(kept.as_stored(name, *hash, later(today, left)))
+            }
+        });
+        answers.collect()
+    }
+
     /// Keeps the answer to a claimed request, in the store before anyone is given it.
     async fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, now: Instant) {
         if size(&claim.name, &kept) > self.bytes_max {
@@ -216,21 +250,8 @@ impl Idempotency {
         if let Some(app) = self.app.upgrade()
             && app.queue.is_durable()
         {
-            let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
-            let answer = KeptAnswer {
-                name: claim.name.to_string(),
-                expires_at: Timestamp(clock::now().0.saturating_add(keep)),
-                request_hash: hash,
-                status: kept.status.as_u16(),
-                headers: kept
-                    .headers
-                    .iter()
-                    .filter_map(|(name, value)| {
-                        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-                    })
-                    .collect(),
-                body: kept.body.clone(),
-            };
+            let expires_at = later(clock::now(), self.keep);
+            let answer = kept.as_stored(&claim.name, hash, expires_at);
             if let Err(failure) = writing::keep_answer(&app, answer).await {
                 // What the answer speaks of has taken effect, so it is given all the same.
                 tracing::warn!(?failure, "an answer is kept in memory only");
