@@ -7,7 +7,7 @@
 //! [`Store::commit`] writes changes in one transaction, with an order-independent [`Digest`] of all
 //! records. [`Store::recover`] reads everything back and refuses where the digest differs, so that
 //! "what came back is what was committed" is checked at each start. [`verify()`], [`backup()`],
-//! [`restore()`] and [`rescue()`] are for the operator. `docs/storage.md` describes the file for a person with `sqlite3`.
+//! [`restore()`], [`rescue()`] and [`repair()`] are for the operator. `docs/storage.md` describes the file for a person with `sqlite3`.
 
 mod backup;
 mod digest;
@@ -19,6 +19,7 @@ mod meta;
 mod migrate;
 mod queue;
 mod recover;
+mod repair;
 mod rescue;
 mod scan;
 mod schema;
@@ -35,6 +36,7 @@ pub use kept::KeptAnswer;
 pub use meta::{Counts, Next};
 pub use queue::{Abandon, Attempt, Commit, CommitFailure, CommitQueue, Completion, Job, Observer, Status};
 pub use recover::{Receive, Recovered, read};
+pub use repair::{Repaired, repair};
 pub use rescue::rescue;
 pub use schema::FORMAT_VERSION;
 pub use store::{Checkpoint, Checkpointer, Durability, Options, Store};

@@ -9,6 +9,7 @@ mod faults;
 mod lock;
 mod queue;
 mod records;
+mod repair;
 mod rescue;
 mod round_trip;
 mod views;
