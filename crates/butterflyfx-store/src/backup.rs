@@ -36,7 +36,7 @@ pub struct Backup {
 }
 
 impl Backup {
-    fn of(report: Report, path: &Path, started: Instant) -> Backup {
+    pub(crate) fn of(report: Report, path: &Path, started: Instant) -> Backup {
         Backup {
             path: path.to_path_buf(),
             bytes: report.bytes,
@@ -83,7 +83,7 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Backup, StoreError> {
 }
 
 /// The database file of a data folder, or the file itself.
-fn database_of(path: &Path) -> Result<PathBuf, StoreError> {
+pub(crate) fn database_of(path: &Path) -> Result<PathBuf, StoreError> {
     let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
     if path.exists() { Ok(path) } else { Err(StoreError::Missing { path }) }
 }

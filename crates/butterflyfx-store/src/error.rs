@@ -154,7 +154,8 @@ impl fmt::Display for StoreError {
             StoreError::Damaged { path, check } => write!(
                 out,
                 "{} is damaged: {check}; `butterflyfx verify` lists all that is wrong, \
-                 `butterflyfx restore` makes a new data folder from a backup",
+                 `butterflyfx restore` makes a new data folder from a backup, \
+                 `butterflyfx repair` one of what can still be read",
                 path.display()
             ),
             StoreError::Locked { path, pid: Some(pid) } => {

@@ -6,18 +6,21 @@
 //!
 //! [`Store::commit`] writes changes in one transaction, with an order-independent [`Digest`] of all
 //! records. [`Store::recover`] reads everything back and refuses where the digest differs, so that
-//! "what came back is what was committed" is checked at each start. [`verify()`], [`backup()`] and
-//! [`restore()`] are for the operator. `docs/storage.md` describes the file for a person with `sqlite3`.
+//! "what came back is what was committed" is checked at each start. [`verify()`], [`backup()`],
+//! [`restore()`], [`rescue()`] and [`repair()`] are for the operator. `docs/storage.md` describes the file for a person with `sqlite3`.
 
 mod backup;
 mod digest;
 mod error;
 mod folder;
+mod fresh;
 mod kept;
 mod meta;
 mod migrate;
 mod queue;
 mod recover;
+mod repair;
+mod rescue;
 mod scan;
 mod schema;
 #[cfg(test)]
@@ -36,6 +39,8 @@ pub use kept::KeptAnswer;
 pub use meta::{Counts, Next};
 pub use queue::{Abandon, Attempt, Commit, CommitFailure, CommitQueue, Completion, Job, Observer, Status};
 pub use recover::{Receive, Recovered, read};
+pub use repair::{Repaired, repair};
+pub use rescue::rescue;
 pub use schema::FORMAT_VERSION;
 pub use store::{Checkpoint, Checkpointer, Durability, Options, Store};
 pub use verify::{Report, verify};

@@ -78,19 +78,19 @@ pub(crate) fn scan(
 }
 
 /// A table and how its rows become records.
-struct Table<R> {
-    name: &'static str,
-    columns: &'static str,
+pub(crate) struct Table<R> {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static str,
     /// The column that orders the rows; a number, and split into blocks, where that is `sequence`.
-    key: &'static str,
+    pub(crate) key: &'static str,
     /// Makes a record of a row, and adds up the bytes of its texts.
-    decode: fn(&Row<'_>, &mut usize) -> Result<R, String>,
+    pub(crate) decode: fn(&Row<'_>, &mut usize) -> Result<R, String>,
     part: fn(Vec<R>) -> Part,
     /// Looks at a record, and may complain.
     take: fn(&mut Tally<'_>, &R) -> Result<Option<String>, StoreError>,
 }
 
-const SUBSTRATE: Table<SubstrateRecord> = Table {
+pub(crate) const SUBSTRATE: Table<SubstrateRecord> = Table {
     name: "substrate",
     columns: "sequence, id, expression_type, expression_code, metadata, created_at, updated_at, version",
     key: "sequence",
@@ -108,7 +108,7 @@ const SUBSTRATE: Table<SubstrateRecord> = Table {
     },
 };
 
-const RELATIONSHIP: Table<RelationshipRecord> = Table {
+pub(crate) const RELATIONSHIP: Table<RelationshipRecord> = Table {
     name: "relationship",
     columns: "sequence, source, target, rel_type, bidirectional, constraints, lineage, created_at",
     key: "sequence",
@@ -126,7 +126,7 @@ const RELATIONSHIP: Table<RelationshipRecord> = Table {
     },
 };
 
-const METADATA_INDEX: Table<IndexRecord> = Table {
+pub(crate) const METADATA_INDEX: Table<IndexRecord> = Table {
     name: "metadata_index",
     columns: "metadata_key, created_at",
     key: "rowid",
@@ -139,7 +139,7 @@ const METADATA_INDEX: Table<IndexRecord> = Table {
     },
 };
 
-const IDEMPOTENCY: Table<KeptAnswer> = Table {
+pub(crate) const IDEMPOTENCY: Table<KeptAnswer> = Table {
     name: "idempotency",
     columns: "name, expires_at, request_hash, status, headers, body",
     key: "rowid",
@@ -542,13 +542,13 @@ fn document(text: &str, name: &str) -> Result<Document, String> {
 
 /// A set of growing numbers, as ranges: creation numbers have few gaps.
 #[derive(Clone, Debug, Default)]
-struct Ranges {
+pub(crate) struct Ranges {
     /// First and last of each.
     ranges: Vec<(u64, u64)>,
 }
 
 impl Ranges {
-    fn push(&mut self, number: u64) {
+    pub(crate) fn push(&mut self, number: u64) {
         match self.ranges.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
             _ => self.ranges.push((number, number)),
@@ -568,7 +568,7 @@ impl Ranges {
         });
     }
 
-    fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         let after = self.ranges.partition_point(|(first, _)| *first <= number);
         after.checked_sub(1).and_then(|at| self.ranges.get(at)).is_some_and(|(_, last)| number <= *last)
     }

@@ -570,14 +570,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
     folder::remove_with_companions(&temporary);
     let make = || -> rusqlite::Result<()> {
         let connection = Connection::open(&temporary)?;
-        connection.execute_batch(&format!(
-            "PRAGMA page_size = {PAGE_BYTES}; PRAGMA synchronous = FULL; BEGIN; {} \
-             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION};",
-            create_sql()
-        ))?;
-        let id: String = connection.query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))?;
-        Meta::new(id, now()).save_new(&connection)?;
-        connection.execute_batch("COMMIT")
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        make_empty(&connection, now()).map(|_| ())
     };
     make().map_err(|error| StoreError::of_sqlite(&error, &temporary, "making the database"))?;
     mark_as_logged(&temporary)?;
@@ -593,6 +587,20 @@ pub(crate) fn mark_as_logged(path: &Path) -> Result<(), StoreError> {
         connection.close().map_err(|(_, error)| error)
     };
     mark().map_err(|error| StoreError::of_sqlite(&error, path, "giving the database a log"))
+}
+
+/// Makes the tables in an empty file; answers what it says of itself.
+pub(crate) fn make_empty(connection: &Connection, now: Timestamp) -> rusqlite::Result<Meta> {
+    connection.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_BYTES}; BEGIN; {} PRAGMA application_id = {APPLICATION_ID}; \
+         PRAGMA user_version = {FORMAT_VERSION};",
+        create_sql()
+    ))?;
+    let id: String = connection.query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))?;
+    let meta = Meta::new(id, now);
+    meta.save_new(connection)?;
+    connection.execute_batch("COMMIT")?;
+    Ok(meta)
 }
 
 /// Opens a connection. Nothing is read yet.

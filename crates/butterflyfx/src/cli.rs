@@ -131,7 +131,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(("is-ready", matches)) => is_ready::run(&sources(matches)),
         Some(("openapi", _)) => print(&openapi_json()),
         Some(("bench", matches)) => crate::bench::run(matches),
-        Some((name @ ("backup" | "restore" | "verify"), matches)) => {
+        Some((name @ ("backup" | "restore" | "verify" | "repair"), matches)) => {
             store::run(name, matches, &sources(matches))
         }
         Some((name @ ("export" | "import"), matches)) => transfer::run(name, matches, &sources(matches)),

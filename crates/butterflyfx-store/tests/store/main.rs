@@ -11,6 +11,8 @@ mod formats;
 mod lock;
 mod queue;
 mod records;
+mod repair;
+mod rescue;
 mod round_trip;
 mod steps;
 mod views;

@@ -1,12 +1,13 @@
-//! `butterflyfx backup`, `restore` and `verify`: what an operator does with a data folder.
+//! `butterflyfx backup`, `restore`, `verify` and `repair`: what an operator does with a data folder.
 
+use super::transfer::bar;
 use super::{Exit, complain, settings_args, wrong_settings};
 use crate::config::Sources;
-use butterflyfx_store::{Backup, Counts, Report, StoreError};
+use butterflyfx_store::{Backup, Counts, Repaired, Report, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn path(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(name).value_parser(clap::value_parser!(PathBuf)).help(help)
@@ -17,7 +18,7 @@ fn as_json() -> Arg {
 }
 
 /// The commands.
-pub(super) fn commands() -> [Command; 3] {
+pub(super) fn commands() -> [Command; 4] {
     [
         Command::new("backup")
             .about("Copy a database into one file, also while a server writes to it; the copy is verified")
@@ -34,6 +35,11 @@ pub(super) fn commands() -> [Command; 3] {
             .args(data_dir())
             .arg(path("file", "A database file, such as a backup, instead of the data folder"))
             .arg(as_json()),
+        Command::new("repair")
+            .about("Make a data folder of what can still be read of a damaged database, which is not changed")
+            .arg(path("damaged", "The damaged data folder or database file").required(true))
+            .arg(path("into", "The new data folder; it must not hold a database").long("into").required(true))
+            .arg(as_json()),
     ]
 }
 
@@ -44,12 +50,15 @@ pub(super) fn data_dir() -> Vec<Arg> {
 
 /// Runs one of the commands.
 pub(super) fn run(name: &str, matches: &ArgMatches, sources: &Sources) -> Exit {
+    if let ("repair", Some(damaged), Some(into)) = (name, given(matches, "damaged"), given(matches, "into")) {
+        return repair(damaged, into, matches.get_flag("json"));
+    }
     let folder = match sources.resolve() {
         Ok(config) => config.data_dir,
         Err(error) => return wrong_settings(&error),
     };
     let is_json = matches.get_flag("json");
-    let file = matches.get_one::<PathBuf>("file");
+    let file = given(matches, "file");
     match (name, file) {
         ("backup", Some(file)) => copied(butterflyfx_store::backup(&folder, file), "backup", is_json),
         ("restore", Some(file)) => copied(butterflyfx_store::restore(file, &folder), "restored", is_json),
@@ -57,6 +66,24 @@ pub(super) fn run(name: &str, matches: &ArgMatches, sources: &Sources) -> Exit {
             Ok(report) => verified(&report, is_json),
             Err(error) => failed(&error),
         },
+    }
+}
+
+/// A path, of a command that knows one by this name.
+fn given<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a Path> {
+    matches.try_get_one::<PathBuf>(name).ok().flatten().map(PathBuf::as_path)
+}
+
+fn repair(damaged: &Path, into: &Path, is_json: bool) -> Exit {
+    let bar = bar(0, "{wide_bar} {human_pos} of {human_len} records, {per_sec}, {elapsed}");
+    let outcome = butterflyfx_store::repair(damaged, into, &mut |done, of| {
+        bar.set_length(of.max(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    match outcome {
+        Ok(repaired) => salvaged(&repaired, is_json),
+        Err(error) => failed(&error),
     }
 }
 
@@ -131,12 +158,69 @@ fn verified(report: &Report, is_json: bool) -> Exit {
         if report.problems.is_empty() {
             "sound: all is as it was committed"
         } else {
-            "damaged: restore a backup with `butterflyfx restore`"
+            "damaged: restore a backup with `butterflyfx restore`, or salvage what can be read with `butterflyfx repair`"
         }
     ));
     let printed = print(&text);
     if printed == Exit::Ok { exit } else { printed }
 }
+
+fn salvaged(repaired: &Repaired, is_json: bool) -> Exit {
+    let exit = if repaired.is_whole { Exit::Ok } else { Exit::Error };
+    let Repaired { path, bytes, salvaged, digest, committed, left_out, is_whole, complaints, seconds } =
+        repaired;
+    let printed = if is_json {
+        print(
+            &json!({
+                "file": path,
+                "whole": is_whole,
+                "salvaged": counts(salvaged),
+                "committed": committed.as_ref().map(counts),
+                "left_out": left_out,
+                "complaints": complaints,
+                "bytes": bytes,
+                "digest": digest.to_string(),
+                "seconds": seconds,
+            })
+            .to_string(),
+        )
+    } else {
+        let mut text = format!("repaired: {}\n", path.display());
+        for complaint in complaints {
+            text.push_str(&format!("  wrong: {complaint}\n"));
+        }
+        for (what, part) in PARTS {
+            let found = part(salvaged);
+            let line = match committed.as_ref().map(part) {
+                Some(all) => {
+                    format!("{found} of {all} {what} salvaged, {} lost\n", all.saturating_sub(found))
+                }
+                None => format!("{found} {what} salvaged\n"),
+            };
+            text.push_str(&line);
+        }
+        text.push_str(&format!(
+            "{left_out} rows were read and left out\n{bytes} bytes, in {seconds:.1} s, digest {digest}\n{}",
+            match (is_whole, committed) {
+                (true, _) => "whole: all is as it was committed",
+                (false, Some(_)) => "not whole: something was lost or is not as it was",
+                (false, None) => "how many there were cannot be read, so something may be lost",
+            }
+        ));
+        print(&text)
+    };
+    if printed == Exit::Ok { exit } else { printed }
+}
+
+/// What there may be of each kind of record.
+type Part = fn(&Counts) -> u64;
+
+const PARTS: [(&str, Part); 4] = [
+    ("substrates", |counts| counts.substrates),
+    ("relationships", |counts| counts.relationships),
+    ("indexes", |counts| counts.indexes),
+    ("kept answers", |counts| counts.answers),
+];
 
 fn print(text: &str) -> Exit {
     match writeln!(std::io::stdout(), "{text}") {

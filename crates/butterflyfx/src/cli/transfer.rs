@@ -94,7 +94,7 @@ fn wrong<T>(sentence: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// A bar on a terminal; nothing elsewhere.
-fn bar(length: u64, template: &str) -> ProgressBar {
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
 }

@@ -59,7 +59,7 @@ the program ends.
 | code | meaning |
 |---|---|
 | 0 | done; for `serve`: shut down in order; for `is-ready`: ready |
-| 1 | an error; for `is-ready`: not ready; for `verify`: something is wrong with the database |
+| 1 | an error; for `is-ready`: not ready; for `verify`: something is wrong with the database; for `repair`: something was lost |
 | 2 | the command line or a setting is wrong, or a public address was asked for without `--insecure-no-auth` |
 | 3 | the data folder is missing, or in use by another process, or holds a database where a new one is to be made |
 | 4 | the address cannot be listened on: the port is taken, or not ours to take |

@@ -79,22 +79,6 @@ impl Kept {
         Kept { status, headers, body }
     }
 
-    /// For the store, from now on for a time.
-    fn record(&self, name: &str, request_hash: RequestHash, keep: Duration) -> KeptAnswer {
-        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-        let headers = self.headers.iter();
-        KeptAnswer {
-            name: name.to_owned(),
-            expires_at: Timestamp(clock::now().0.saturating_add(keep)),
-            request_hash,
-            status: self.status.as_u16(),
-            headers: headers
-                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-                .collect(),
-            body: self.body.clone(),
-        }
-    }
-
     /// As the store had it; `None` where it is no answer.
     fn of(answer: &KeptAnswer) -> Option<Kept> {
         let mut headers = HeaderMap::new();
@@ -104,6 +88,21 @@ impl Kept {
         }
         let status = StatusCode::from_u16(answer.status).ok()?;
         Some(Kept { status, headers, body: answer.body.clone() })
+    }
+
+    fn as_stored(&self, name: &str, request_hash: RequestHash, expires_at: Timestamp) -> KeptAnswer {
+        let headers = self
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        KeptAnswer {
+            name: name.to_owned(),
+            expires_at,
+            request_hash,
+            status: self.status.as_u16(),
+            headers: headers.collect(),
+            body: self.body.clone(),
+        }
     }
 
     fn replay(&self) -> Response {
@@ -129,6 +128,10 @@ impl Table {
         }
         Some(name)
     }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    Timestamp(time.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }
 
 fn size(name: &str, kept: &Kept) -> usize {
@@ -164,7 +167,7 @@ impl Keeping {
                 return None;
             }
             keeping.is_kept.store(true, Ordering::Relaxed);
-            Some(kept.record(&keeping.name, keeping.hash, keeping.keep))
+            Some(kept.as_stored(&keeping.name, keeping.hash, later(clock::now(), keeping.keep)))
         }
     }
 }
@@ -265,6 +268,21 @@ impl Idempotency {
         true
     }
 
+    /// What is kept now, as the store would have it.
+    pub(super) fn kept_answers(&self) -> Vec<KeptAnswer> {
+        let (now, today) = (Instant::now(), clock::now());
+        let mut table = self.table.lock();
+        table.forget_old(now, self.keep);
+        let answers = table.order.iter().filter_map(|(at, name)| match table.entries.get(name)? {
+            Entry::Running => None,
+            Entry::Done(hash, kept) => {
+                let left = self.keep.saturating_sub(now.duration_since(*at));
+                Some(kept.as_stored(name, *hash, later(today, left)))
+            }
+        });
+        answers.collect()
+    }
+
     /// Keeps the answer to a claimed request, in the store before anyone is given it, unless it is there already.
     async fn keep(&self, claim: &Claim, hash: RequestHash, kept: Kept, is_stored: bool) {
         if size(&claim.name, &kept) > self.bytes_max {
@@ -274,7 +292,7 @@ impl Idempotency {
             && app.queue.is_durable()
             && !is_stored
         {
-            let answer = kept.record(&claim.name, hash, self.keep);
+            let answer = kept.as_stored(&claim.name, hash, later(clock::now(), self.keep));
             if let Err(failure) = writing::keep_answer(&app, answer).await {
                 // What the answer speaks of has taken effect, so it is given all the same.
                 tracing::warn!(?failure, "an answer is kept in memory only");

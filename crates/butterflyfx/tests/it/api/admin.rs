@@ -65,7 +65,7 @@ fn a_backup_is_a_database_of_its_own() {
     let reply = api.send("POST /api/v1/admin/backup", "");
     assert_eq!(reply.status, 201, "{}", reply.text());
     let made = reply.json();
-    assert_eq!(made["substrates"], 1);
+    assert_eq!((&made["substrates"], &made["source"]), (&json!(1), &json!("database")));
     let later = create(&api, "formula", "2 + 2", json!({}));
     let file = std::path::Path::new(folder.path()).join(made["file"].as_str().expect("a name"));
     let to = std::path::Path::new(other.path()).join("data");

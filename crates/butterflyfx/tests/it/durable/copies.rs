@@ -5,7 +5,7 @@ use super::client::Client;
 use super::model::{Model, everything};
 use super::process::{Server, complaint, run};
 use super::seed;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -18,6 +18,7 @@ fn words(command: &str, paths: &[&Path]) -> Vec<OsString> {
     match command {
         "backup" => vec![command.into(), "--data-dir".into(), path(0), path(1)],
         "restore" => vec![command.into(), path(0), "--data-dir".into(), path(1)],
+        "repair" => vec![command.into(), path(0), "--into".into(), path(1)],
         _ => vec![command.into(), path(0)],
     }
 }
@@ -127,5 +128,55 @@ fn verify_finds_a_flipped_byte() {
     // Nothing is made of a damaged copy.
     let output = run(&words("restore", &[&path("copy"), &path("new")]));
     assert_eq!(output.status.code(), Some(7), "{}", complaint(&output));
+    assert!(!path("new").join("butterflyfx.db").exists());
+}
+
+#[test]
+fn repair_says_what_it_salvaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let server = Server::start(&path("data"), &[]);
+    for number in 0..300 {
+        let text = format!("text {number} {}", "to be found ".repeat(30));
+        let code = number.to_string();
+        let body =
+            json!({"expression_type": "constant", "expression_code": code, "metadata": {"text": text}});
+        assert_eq!(server.ask("POST /api/v1/substrates", &body.to_string()).status, 201);
+    }
+    // Of what is not damaged nothing is lost, though a server has it.
+    let (code, whole) = report("repair", &[&path("data"), &path("whole")]);
+    assert_eq!((code, &whole["whole"], &whole["left_out"]), (Some(0), &json!(true), &json!(0)), "{whole}");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(report("verify", &[&path("data")]).1["digest"], whole["digest"]);
+
+    let mut bytes = fs::read(path("data").join("butterflyfx.db")).expect("read");
+    let at = bytes.windows(9).position(|some| some == b"text 150 ").expect("the text is in the file");
+    let page = at / 8192 * 8192;
+    bytes[page..page + 8192].fill(0);
+    fs::write(path("damaged"), &bytes).expect("write");
+    let (code, part) = report("repair", &[&path("damaged"), &path("part")]);
+    assert_eq!(
+        (code, &part["whole"], &part["committed"]["substrates"]),
+        (Some(1), &json!(false), &json!(300))
+    );
+    let salvaged = part["salvaged"]["substrates"].as_u64().expect("a number");
+    assert!((270..300).contains(&salvaged), "{part}");
+    assert_eq!(report("verify", &[&path("part")]).1["digest"], part["digest"]);
+    let server = Server::start(&path("part"), &[]);
+    assert_eq!(everything(&mut server.connection()).len() as u64, salvaged);
+
+    // What it says to a person, and what it refuses.
+    for (from, to, code, part) in [
+        ("damaged", "again", 1, "of 300 substrates salvaged"),
+        ("damaged", "whole", 3, "is there already"),
+        ("damaged", "part", 3, "has this data folder"),
+        ("none", "new", 3, "there is no database"),
+        ("data/lock", "new", 7, "is damaged"),
+    ] {
+        let output = run(&words("repair", &[&path(from), &path(to)]));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
     assert!(!path("new").join("butterflyfx.db").exists());
 }

@@ -55,7 +55,7 @@ fn check(what: &str, parts: &[&str], damage: impl FnOnce(&mut Vec<u8>)) {
     assert_eq!(Server::refused(&data).code, Some(7), "{what}: the second time");
 }
 
-const DAMAGED: [&str; 3] = ["is damaged", "butterflyfx verify", "butterflyfx restore"];
+const DAMAGED: [&str; 4] = ["is damaged", "butterflyfx verify", "butterflyfx restore", "butterflyfx repair"];
 
 fn position(bytes: &[u8], text: &str) -> usize {
     bytes.windows(text.len()).position(|some| some == text.as_bytes()).expect("the text is in the file")

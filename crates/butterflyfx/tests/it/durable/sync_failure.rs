@@ -7,14 +7,21 @@
 use super::model::everything;
 use super::process::{Server, with_fault};
 use super::wire::Answer;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn create(server: &Server, slot: u64) -> (String, Answer) {
+    create_with(server, slot, &[])
+}
+
+fn create_with(server: &Server, slot: u64, headers: &[(&str, &str)]) -> (String, Answer) {
     let id = format!("0x{slot:016X}");
     let body = json!({"identity": id, "expression_type": "constant", "expression_code": slot.to_string()});
-    let answer = server.ask("POST /api/v1/substrates", &body.to_string());
-    (id, answer)
+    let answer = server.connection().ask("POST /api/v1/substrates", headers, &body.to_string());
+    (id, answer.expect("an answer"))
 }
+
+/// With this header an answer is kept.
+const KEY: [(&str, &str); 1] = [("idempotency-key", "first")];
 
 /// With this fault behind some commits, one change fails and the server reads only from then on.
 #[track_caller]
@@ -25,8 +32,8 @@ fn check(fault: &str, flags: &[&str]) {
     let data = folder.path().join("data");
     // What is made once is made without faults.
     let server = Server::start(&data, flags);
-    let (first, answer) = create(&server, 1);
-    assert_eq!((answer.status, server.stop()), (201, Some(0)));
+    let (first, first_answer) = create_with(&server, 1, &KEY);
+    assert_eq!((first_answer.status, server.stop()), (201, Some(0)));
 
     let server = Server::start_below(&wrapper, &data, flags);
     assert_eq!(server.ask("GET /readyz", "").status, 200, "{fault}");
@@ -76,7 +83,23 @@ fn check(fault: &str, flags: &[&str]) {
     let metrics = server.ask("GET /metrics", "").body;
     assert!(metrics.contains("butterflyfx_store_read_only 1\n"), "{metrics}");
     assert!(server.said().contains("could not be written down"), "{}", server.said());
+
+    // What memory has can still be taken elsewhere, whatever the disk has.
+    let made = server.ask("POST /api/v1/admin/backup", "");
+    assert_eq!(made.status, 201, "{fault}: {}\n{}", made.body, server.said());
+    let made: Value = serde_json::from_str(&made.body).expect("JSON");
+    assert_eq!((&made["source"], &made["substrates"]), (&json!("memory"), &json!(acknowledged.len())));
+    let copy = data.join(made["file"].as_str().expect("a name"));
+    let rescued = folder.path().join("rescued");
+    let restored = butterflyfx_store::restore(&copy, &rescued).expect("restored");
+    assert_eq!(made["digest"], restored.digest.to_string());
     assert_eq!(server.stop(), Some(7), "{fault}: a supervisor is told");
+
+    let again = Server::start(&rescued, flags);
+    assert!(everything(&mut again.connection()) == held, "{fault}: the rescued copy");
+    assert_eq!(again.ask(&format!("GET /api/v1/substrates/{unknown}"), "").status, 404);
+    assert_eq!(create_with(&again, 1, &KEY).1.body, first_answer.body, "{fault}: the kept answer");
+    assert_eq!((create(&again, 1000).1.status, again.stop()), (201, Some(0)));
 
     let server = Server::start(&data, flags);
     let mut held_again = everything(&mut server.connection());
