@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::meta::Counts;
 use crate::store::{check_marks, connect, mark_as_logged, of_sqlite_growing};
-use crate::verify::{Report, log_damage, verify};
+use crate::verify::{Progress, Report, Tell, log_damage, verify_with};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
@@ -56,12 +56,20 @@ impl Backup {
 /// [`StoreError::Missing`], [`StoreError::Exists`] where `to` is there, [`StoreError::Damaged`] where what was copied is
 /// not sound, [`StoreError::Full`], [`StoreError::Io`]. Then there is no file at `to`.
 pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
+    backup_with(from, to, &mut |_| {})
+}
+
+/// As [`backup`], and tells how far it is.
+///
+/// # Errors
+/// As [`backup`].
+pub fn backup_with(from: &Path, to: &Path, tell: &mut Tell<'_>) -> Result<Backup, StoreError> {
     let started = Instant::now();
     let from = database_of(from)?;
     if let Some(check) = log_damage(&from)? {
         return Err(StoreError::Damaged { path: from, check });
     }
-    let report = put_copy(&from, to, |_| Ok(()))?;
+    let report = put_copy(&from, to, |_| Ok(()), tell)?;
     Ok(Backup::of(report, to, started))
 }
 
@@ -72,13 +80,21 @@ pub fn backup(from: &Path, to: &Path) -> Result<Backup, StoreError> {
 /// [`StoreError::Damaged`] where the backup is not sound, [`StoreError::Foreign`], [`StoreError::NewerFormat`],
 /// [`StoreError::Missing`], [`StoreError::Full`], [`StoreError::Io`]. Then the folder holds no database.
 pub fn restore(backup: &Path, folder: &Path) -> Result<Backup, StoreError> {
+    restore_with(backup, folder, &mut |_| {})
+}
+
+/// As [`restore`], and tells how far it is.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_with(backup: &Path, folder: &Path, tell: &mut Tell<'_>) -> Result<Backup, StoreError> {
     let started = Instant::now();
     let backup = database_of(backup)?;
-    sound(verify(&backup)?)?;
+    sound(verify_with(&backup, tell)?)?;
     folder::make(folder)?;
     let _lock = FolderLock::take(folder)?;
     let place = folder.join(DATABASE_FILE);
-    let report = put_copy(&backup, &place, mark_as_logged)?;
+    let report = put_copy(&backup, &place, mark_as_logged, tell)?;
     Ok(Backup::of(report, &place, started))
 }
 
@@ -93,6 +109,7 @@ fn put_copy(
     from: &Path,
     to: &Path,
     finish: fn(&Path) -> Result<(), StoreError>,
+    tell: &mut Tell<'_>,
 ) -> Result<Report, StoreError> {
     let in_the_way = if to.exists() { Some(to.to_path_buf()) } else { folder::log_beside(to) };
     if let Some(path) = in_the_way {
@@ -100,9 +117,9 @@ fn put_copy(
     }
     let temporary = beside(to, ".new");
     folder::remove_with_companions(&temporary);
-    let put = || {
-        copy(from, &temporary)?;
-        let report = sound(verify(&temporary)?)?;
+    let mut put = || {
+        copy(from, &temporary, tell)?;
+        let report = sound(verify_with(&temporary, tell)?)?;
         finish(&temporary)?;
         folder::put_in_place(&temporary, to)?;
         Ok(report)
@@ -122,7 +139,7 @@ fn sound(report: Report) -> Result<Report, StoreError> {
 }
 
 /// Copies page by page, from one snapshot, with pauses.
-fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+fn copy(from: &Path, to: &Path, tell: &mut Tell<'_>) -> Result<(), StoreError> {
     let source = connect(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check_marks(&source, from)?;
     let reading = |error: rusqlite::Error| StoreError::of_sqlite(&error, from, "copying");
@@ -134,7 +151,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     target.pragma_update(None, "synchronous", "OFF").map_err(writing)?;
     {
         let copy = rusqlite::backup::Backup::new(&source, &mut target).map_err(writing)?;
-        while copy.step(PAGES_PER_STEP).map_err(writing)? != StepResult::Done {
+        loop {
+            let result = copy.step(PAGES_PER_STEP).map_err(writing)?;
+            let pages = copy.progress();
+            let [all, left] =
+                [pages.pagecount, pages.remaining].map(|pages| pages.max(0).unsigned_abs().into());
+            tell(Progress { doing: "copying pages", done: all - left, of: all });
+            if result == StepResult::Done {
+                break;
+            }
             std::thread::sleep(PAUSE);
         }
     }

@@ -31,7 +31,7 @@ mod verify;
 mod wal;
 mod write;
 
-pub use backup::{Backup, backup, restore};
+pub use backup::{Backup, backup, backup_with, restore, restore_with};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use folder::{DATABASE_FILE, LOCK_FILE, free_bytes, holds_database};
@@ -43,4 +43,4 @@ pub use repair::{Repaired, repair};
 pub use rescue::rescue;
 pub use schema::FORMAT_VERSION;
 pub use store::{Checkpoint, Checkpointer, Durability, Options, Store};
-pub use verify::{Report, verify};
+pub use verify::{Progress, Report, Tell, verify, verify_with};

@@ -13,7 +13,7 @@ use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Meta, Next};
 use crate::scan::{IDEMPOTENCY, METADATA_INDEX, RELATIONSHIP, Ranges, SUBSTRATE, Table};
 use crate::store::{check_marks, connect};
-use crate::verify::log_damage;
+use crate::verify::{Progress, Tell, log_damage};
 use butterflyfx_engine::record::Change;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, Statement};
@@ -66,18 +66,13 @@ pub struct Repaired {
 }
 
 /// Makes a data folder of what can be read of a damaged database: a data folder, or a file such as a backup, which is not
-/// changed. Formulas are not judged. `progress` is told how many records there are so far, and how many there
-/// should be, or 0.
+/// changed. Formulas are not judged. `tell` is told how many records there are so far.
 ///
 /// # Errors
 /// [`StoreError::Missing`], [`StoreError::Foreign`] and [`StoreError::NewerFormat`]; [`StoreError::Damaged`] where not even
 /// the names of the tables can be read. [`StoreError::Exists`] where the new folder holds a database,
 /// [`StoreError::Locked`] where a process uses it, [`StoreError::Full`], [`StoreError::Io`]. Then it holds no database.
-pub fn repair(
-    damaged: &Path,
-    into: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Repaired, StoreError> {
+pub fn repair(damaged: &Path, into: &Path, tell: &mut Tell<'_>) -> Result<Repaired, StoreError> {
     let started = Instant::now();
     let damaged = database_of(damaged)?;
     folder::check_header(&damaged)?;
@@ -99,7 +94,7 @@ pub fn repair(
         expected: 0,
         left_out: 0,
         complaints: Vec::new(),
-        progress,
+        tell,
     };
     if let Some(sentence) = log_damage(&damaged)? {
         salvage.complain(|| format!("{sentence}; what was committed after that is lost"));
@@ -177,7 +172,7 @@ struct Salvage<'a> {
     expected: u64,
     left_out: u64,
     complaints: Vec<String>,
-    progress: &'a mut dyn FnMut(u64, u64),
+    tell: &'a mut Tell<'a>,
 }
 
 impl Salvage<'_> {
@@ -398,7 +393,8 @@ impl Salvage<'_> {
         self.answers.clear();
         self.bytes = 0;
         let Counts { substrates, relationships, indexes, .. } = self.fresh.meta().counts;
-        (self.progress)(substrates + relationships + indexes, self.expected);
+        let done = substrates + relationships + indexes;
+        (self.tell)(Progress { doing: "reading records", done, of: self.expected });
         Ok(())
     }
 

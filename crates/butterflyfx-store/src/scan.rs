@@ -44,6 +44,17 @@ pub(crate) enum Part {
     Answers(Vec<KeptAnswer>),
 }
 
+impl Part {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Part::Substrates(records) => records.len(),
+            Part::Relationships(records) => records.len(),
+            Part::Indexes(records) => records.len(),
+            Part::Answers(answers) => answers.len(),
+        }
+    }
+}
+
 /// What was found, and what should have been.
 #[derive(Debug)]
 pub(crate) struct Scanned {

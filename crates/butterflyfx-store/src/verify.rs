@@ -3,8 +3,8 @@
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::folder::{DATABASE_FILE, beside, is_always_synced};
-use crate::meta::Counts;
-use crate::scan::scan;
+use crate::meta::{Counts, Meta};
+use crate::scan::{Part, scan};
 use crate::store::{check_marks, connect};
 use crate::wal;
 use rusqlite::{Connection, OpenFlags};
@@ -53,6 +53,28 @@ impl Report {
 /// Damage is in the report. [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::NewerFormat`] and
 /// [`StoreError::Io`] are errors.
 pub fn verify(path: &Path) -> Result<Report, StoreError> {
+    verify_with(path, &mut |_| {})
+}
+
+/// How far something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which part of it: it has several, one after the other.
+    pub doing: &'static str,
+    /// How much of that part is done.
+    pub done: u64,
+    /// How much there is of it; 0 where that is not known.
+    pub of: u64,
+}
+
+/// Is told now and then how far something is.
+pub type Tell<'a> = dyn FnMut(Progress) + 'a;
+
+/// As [`verify`], and tells how far it is.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(path: &Path, tell: &mut Tell<'_>) -> Result<Report, StoreError> {
     let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
     let Ok(data) = fs::metadata(&path) else { return Err(StoreError::Missing { path }) };
     let started = Instant::now();
@@ -64,7 +86,7 @@ pub fn verify(path: &Path) -> Result<Report, StoreError> {
         problems: Vec::new(),
         seconds: 0.0,
     };
-    match look_through(&path, &mut report) {
+    match look_through(&path, &mut report, tell) {
         Ok(()) => {}
         Err(StoreError::Damaged { check, .. }) => report.problems.push(check),
         Err(other) => return Err(other),
@@ -74,14 +96,27 @@ pub fn verify(path: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
-fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
+fn look_through(path: &Path, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), StoreError> {
     if report.bytes == 0 {
         return Err(StoreError::Damaged { path: path.to_path_buf(), check: "the file is empty".to_owned() });
     }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check_marks(&connection, path)?;
     report.problems.extend(log_damage(path)?);
+    tell(Progress { doing: "checking pages", done: 0, of: 0 });
     report.problems.extend(pages(&connection, path)?);
+    let of = match Meta::load(&connection) {
+        Ok(Ok(Meta { counts, .. })) => {
+            counts.substrates + counts.relationships + counts.indexes + counts.answers
+        }
+        // The scan has the words for that.
+        _ => 0,
+    };
+    let mut done = 0;
+    let mut emit = |part: Part| {
+        done += part.len() as u64;
+        tell(Progress { doing: "reading records", done, of });
+    };
     let problems = Mutex::new(&mut report.problems);
     let complain = |sentence| {
         let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +125,7 @@ fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
         }
         Ok(())
     };
-    let scanned = scan(&mut [connection], path, &mut drop, &complain)?;
+    let scanned = scan(&mut [connection], path, &mut emit, &complain)?;
     report.counts = scanned.counts;
     report.digest = scanned.digest;
     Ok(())

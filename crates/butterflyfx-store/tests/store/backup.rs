@@ -2,7 +2,10 @@
 //! writes over one.
 
 use crate::records::{open, relationships, reopen, substrates};
-use butterflyfx_store::{DATABASE_FILE, Digest, Options, Store, StoreError, backup, restore, verify};
+use butterflyfx_store::{
+    DATABASE_FILE, Digest, Options, Progress, Store, StoreError, Tell, backup, backup_with, restore,
+    restore_with, verify, verify_with,
+};
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,4 +152,32 @@ fn what_is_left_of_another_database_is_no_place_for_a_copy() {
         fs::remove_file(&left).unwrap();
         restore(&file, &fresh).unwrap();
     }
+}
+
+/// Each part of the work is told of to its end.
+#[test]
+fn work_tells_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut store = open(&path("data"));
+    store.commit(&substrates(0, 3_000), &[]).unwrap();
+    let check = |parts: &[&str], work: &dyn Fn(&mut Tell<'_>)| {
+        let mut told: Vec<Progress> = Vec::new();
+        work(&mut |progress| told.push(progress));
+        let mut last = told.clone();
+        last.reverse();
+        last.dedup_by_key(|one| one.doing);
+        last.reverse();
+        assert_eq!(last.iter().map(|one| one.doing).collect::<Vec<_>>(), parts);
+        for one in last {
+            assert!(one.done == one.of && (one.of > 0 || one.doing == "checking pages"), "{one:?}");
+        }
+    };
+    let verifying = ["checking pages", "reading records"];
+    check(&verifying, &|tell| drop(verify_with(&path("data"), tell).unwrap()));
+    let copying = ["copying pages", "checking pages", "reading records"];
+    check(&copying, &|tell| drop(backup_with(&path("data"), &path("copy"), tell).unwrap()));
+    check(&[&verifying[..], &copying].concat(), &|tell| {
+        drop(restore_with(&path("copy"), &path("new"), tell).unwrap());
+    });
 }

@@ -41,7 +41,7 @@ fn salvage(bytes: &[u8]) -> (Model, Repaired) {
     let folder = tempfile::tempdir().unwrap();
     let (damaged, into) = (folder.path().join("damaged"), folder.path().join("into"));
     fs::write(&damaged, bytes).unwrap();
-    let repaired = repair(&damaged, &into, &mut |_, _| {}).unwrap();
+    let repaired = repair(&damaged, &into, &mut |_| {}).unwrap();
     assert!(fs::read(&damaged).unwrap() == bytes, "the damaged file was changed");
     let report = verify(&into).unwrap();
     assert!(report.is_sound(), "{:?}", report.problems);
@@ -206,7 +206,7 @@ fn what_the_database_says_of_itself_is_damaged() {
 
 #[track_caller]
 fn check_refused(damaged: &Path, into: &Path, wanted: fn(&StoreError) -> bool) {
-    let error = repair(damaged, into, &mut |_, _| {}).unwrap_err();
+    let error = repair(damaged, into, &mut |_| {}).unwrap_err();
     assert!(wanted(&error), "{error}");
 }
 
@@ -224,11 +224,11 @@ fn what_repair_refuses() {
         check_refused(&path(name), &new, |error| matches!(error, StoreError::Damaged { .. }));
     }
     assert!(!new.exists());
-    repair(&path("good"), &new, &mut |_, _| {}).unwrap();
+    repair(&path("good"), &new, &mut |_| {}).unwrap();
     check_refused(&path("good"), &new, |error| matches!(error, StoreError::Exists { .. }));
     // A folder is repaired, too, and is not repaired into itself.
     check_refused(&new, &new, |error| matches!(error, StoreError::Exists { .. }));
-    repair(&new, &path("other"), &mut |_, _| {}).unwrap();
+    repair(&new, &path("other"), &mut |_| {}).unwrap();
     let store = open(&path("other"));
     check_refused(&new, &path("other"), |error| matches!(error, StoreError::Locked { .. }));
     drop(store);

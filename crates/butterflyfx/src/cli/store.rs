@@ -3,7 +3,7 @@
 use super::transfer::bar;
 use super::{Exit, complain, settings_args, wrong_settings};
 use crate::config::Sources;
-use butterflyfx_store::{Backup, Counts, Repaired, Report, StoreError};
+use butterflyfx_store::{Backup, Counts, Progress, Repaired, Report, StoreError, Tell};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 use std::io::Write;
@@ -60,9 +60,13 @@ pub(super) fn run(name: &str, matches: &ArgMatches, sources: &Sources) -> Exit {
     let is_json = matches.get_flag("json");
     let file = given(matches, "file");
     match (name, file) {
-        ("backup", Some(file)) => copied(butterflyfx_store::backup(&folder, file), "backup", is_json),
-        ("restore", Some(file)) => copied(butterflyfx_store::restore(file, &folder), "restored", is_json),
-        _ => match butterflyfx_store::verify(file.unwrap_or(&folder)) {
+        ("backup", Some(file)) => {
+            copied(shown(|tell| butterflyfx_store::backup_with(&folder, file, tell)), "backup", is_json)
+        }
+        ("restore", Some(file)) => {
+            copied(shown(|tell| butterflyfx_store::restore_with(file, &folder, tell)), "restored", is_json)
+        }
+        _ => match shown(|tell| butterflyfx_store::verify_with(file.unwrap_or(&folder), tell)) {
             Ok(report) => verified(&report, is_json),
             Err(error) => failed(&error),
         },
@@ -74,14 +78,20 @@ fn given<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a Path> {
     matches.try_get_one::<PathBuf>(name).ok().flatten().map(PathBuf::as_path)
 }
 
-fn repair(damaged: &Path, into: &Path, is_json: bool) -> Exit {
-    let bar = bar(0, "{wide_bar} {human_pos} of {human_len} records, {per_sec}, {elapsed}");
-    let outcome = butterflyfx_store::repair(damaged, into, &mut |done, of| {
+/// Shows on a terminal how far work is.
+fn shown<T>(work: impl FnOnce(&mut Tell<'_>) -> T) -> T {
+    let bar = bar(0, "{msg:16} {wide_bar} {human_pos} of {human_len}, {elapsed}");
+    let outcome = work(&mut |Progress { doing, done, of }| {
+        bar.set_message(doing);
         bar.set_length(of.max(done));
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    match outcome {
+    outcome
+}
+
+fn repair(damaged: &Path, into: &Path, is_json: bool) -> Exit {
+    match shown(|tell| butterflyfx_store::repair(damaged, into, tell)) {
         Ok(repaired) => salvaged(&repaired, is_json),
         Err(error) => failed(&error),
     }
