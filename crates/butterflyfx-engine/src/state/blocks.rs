@@ -55,7 +55,7 @@ pub(crate) struct Blocks {
     slabs: Vec<Slab>,
     /// For each class, slabs that may have room.
     open: Vec<Vec<u32>>,
-    /// How many slabs each class has.
+    /// How many slabs each class has, but for those that are drained.
     in_class: Vec<u32>,
     /// Slabs without memory, to use again.
     vacant: Vec<u32>,
@@ -155,7 +155,9 @@ impl Blocks {
         slab.used -= 1;
         self.used_words -= slab.block as usize;
         if slab.used == 0 {
-            self.in_class[class_of(slab.block as usize).0] -= 1;
+            if !slab.draining {
+                self.in_class[class_of(slab.block as usize).0] -= 1;
+            }
             self.begun_words -= slab.words.len();
             // Its entry in the list of its class is dropped when that is met.
             *slab = Slab { free: END, ..Slab::default() };
@@ -223,10 +225,10 @@ impl Blocks {
         new
     }
 
-    /// Whether holes are worth draining: over a sixteenth of all, and more than a few slabs; and whether
+    /// Whether holes are worth draining: over a sixteenth of all, and more than a little; and whether
     /// there has been a change since it was tried last.
     pub(crate) fn wants_draining(&self) -> bool {
-        let spare = if cfg!(test) { 4 * SLAB_WORDS } else { SLAB_WORDS };
+        let spare = if cfg!(test) { SLAB_WORDS } else { SLAB_WORDS / 4 };
         let changed = self.used_words.abs_diff(self.drained_at);
         self.begun_words > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
     }
@@ -237,8 +239,12 @@ impl Blocks {
         let mut found = false;
         for slab in &mut self.slabs {
             let begun = slab.words.len().checked_div(slab.block as usize).unwrap_or(0) as u32;
-            slab.draining = slab.used > 0 && slab.used * 8 < begun * 7;
-            found |= slab.draining;
+            let is_sparse = slab.used > 0 && slab.used * 8 < begun * 7;
+            if is_sparse && !slab.draining {
+                self.in_class[class_of(slab.block as usize).0] -= 1;
+            }
+            slab.draining |= is_sparse;
+            found |= is_sparse;
         }
         found
     }
@@ -256,7 +262,9 @@ impl Blocks {
     pub(crate) fn stop_draining(&mut self) {
         self.drained_at = self.used_words;
         for slab in &mut self.slabs {
-            slab.draining = false;
+            if std::mem::take(&mut slab.draining) {
+                self.in_class[class_of(slab.block as usize).0] += 1;
+            }
         }
         // Slabs that were closed while they were drained open again.
         self.open.iter_mut().for_each(Vec::clear);

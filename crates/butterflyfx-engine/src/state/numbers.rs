@@ -75,18 +75,30 @@ impl Numbers {
         self.open.clear();
     }
 
-    /// How many numbers of an ascending list are at most `bound`.
+    /// How many numbers of an ascending list, all different, are at most `bound`. Each is at least one more than the
+    /// one before, so that one look bounds where the others are: where few are left out, a few looks are enough.
     pub(crate) fn count_up_to(&self, bound: i64) -> u32 {
-        let (mut low, mut high) = (0, self.len() as u32);
+        let (mut low, mut high) = (0, self.len() as i64);
+        let mut looks = 0;
         while low < high {
-            let middle = low + (high - low) / 2;
-            if self.get(middle) <= bound {
-                low = middle + 1;
+            let at = match looks {
+                0 => high - 1,
+                1 => low,
+                _ => low + (high - low) / 2,
+            };
+            looks += 1;
+            let number = self.get(at as u32);
+            // How many there would be if none were left out between this one and the bound.
+            let dense = bound.saturating_sub(number).saturating_add(at + 1);
+            if number <= bound {
+                low = at + 1;
+                high = high.min(dense.max(low));
             } else {
-                high = middle;
+                high = at;
+                low = low.max(dense.min(high));
             }
         }
-        low
+        low as u32
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
@@ -113,11 +125,27 @@ mod tests {
         }
 
         #[test]
-        fn ascending_numbers_are_found(mut numbers in prop::collection::vec(0i64..500, 0..400), bound in -5i64..510) {
-            numbers.sort_unstable();
+        fn distinct_numbers_are_found(
+            steps in prop::collection::vec((1i64..20, 1u32..60), 0..30),
+            first in prop_oneof![Just(0), 0i64..50, Just(i64::MAX - 30_000)],
+            bounds in prop::collection::vec(any::<prop::sample::Index>(), 1..20),
+        ) {
+            // Runs without gaps, with gaps between them.
+            let mut numbers = Vec::new();
+            let mut next = first;
+            for (gap, run) in steps {
+                numbers.extend((0..i64::from(run)).map(|one| next + one));
+                next += i64::from(run) + gap;
+            }
             let mut packed = Numbers::default();
             numbers.iter().for_each(|&number| packed.push(number));
-            prop_assert_eq!(packed.count_up_to(bound) as usize, numbers.partition_point(|&number| number <= bound));
+            let all: Vec<i64> =
+                (first.saturating_sub(3)..next + 3).chain([i64::MIN, -1, 0, i64::MAX]).collect();
+            for bound in bounds {
+                let bound = *bound.get(&all);
+                let expected = numbers.partition_point(|&number| number <= bound);
+                prop_assert_eq!(packed.count_up_to(bound) as usize, expected, "{}", bound);
+            }
         }
     }
 
