@@ -106,7 +106,7 @@ impl Drop for Turn {
 pub struct Writing<T>(oneshot::Receiver<Result<T, CommitFailure>>);
 
 impl Sequence {
-    /// Hands a change to the writer, as [`write`] does, and does not wait for it.
+    /// Hands a change to the writer, as [`write()`] does, and does not wait for it.
     ///
     /// # Errors
     /// The server is stopping.
@@ -179,7 +179,7 @@ pub trait Keep<T>: FnMut(&T) -> Option<KeptAnswer> + Send + 'static {}
 
 impl<T, F: FnMut(&T) -> Option<KeptAnswer> + Send + 'static> Keep<T> for F {}
 
-/// As [`write`], for a plan that takes its input once, and with an answer.
+/// As [`write()`], for a plan that takes its input once, and with an answer.
 async fn write_once<T: Send + 'static>(
     app: &App,
     mut plan: impl FnMut(&mut Draft<'_>) -> Result<Option<Result<T, EngineError>>, Later> + Send + 'static,
