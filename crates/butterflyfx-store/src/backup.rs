@@ -131,7 +131,8 @@ fn put_copy(
     outcome
 }
 
-fn sound(report: Report) -> Result<Report, StoreError> {
+/// The report, or the first problem that it names.
+pub(crate) fn sound(report: Report) -> Result<Report, StoreError> {
     match report.problems.first() {
         None => Ok(report),
         Some(first) => Err(StoreError::Damaged { path: report.path, check: first.clone() }),

@@ -2,6 +2,7 @@
 //!
 //! It has a temporary name until it is whole, verified and synced; dropped before that, it is gone.
 
+use crate::backup::sound;
 use crate::digest::Hasher;
 use crate::error::StoreError;
 use crate::folder::{self, beside};
@@ -101,10 +102,7 @@ impl Fresh {
         meta.save(&connection).map_err(failed)?;
         connection.execute_batch("COMMIT").map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
-        let report = verify(&temporary.0)?;
-        if let Some(check) = report.problems.first() {
-            return Err(StoreError::Damaged { path: temporary.0.clone(), check: check.clone() });
-        }
+        let report = sound(verify(&temporary.0)?)?;
         if purpose == Purpose::Folder {
             mark_as_logged(&temporary.0)?;
         }

@@ -22,22 +22,14 @@ use std::time::Instant;
 pub fn rescue(engine: &Engine, answers: &[KeptAnswer], to: &Path) -> Result<Backup, StoreError> {
     let started = Instant::now();
     let mut fresh = Fresh::begin(to)?;
-    let mut from = 0;
-    loop {
-        let records = engine.substrate_records(from);
-        let Some(last) = records.last() else { break };
-        from = last.sequence + 1;
-        let changes: Vec<Change> = records.into_iter().map(Change::SubstrateCreated).collect();
-        fresh.write(&changes, &[])?;
-    }
-    from = 0;
-    loop {
-        let records = engine.relationship_records(from);
-        let Some(last) = records.last() else { break };
-        from = last.sequence + 1;
-        let changes: Vec<Change> = records.into_iter().map(Change::RelationshipCreated).collect();
-        fresh.write(&changes, &[])?;
-    }
+    write_all(
+        &mut fresh,
+        |from| engine.substrate_records(from),
+        |one| one.sequence,
+        Change::SubstrateCreated,
+    )?;
+    let relationships = |from| engine.relationship_records(from);
+    write_all(&mut fresh, relationships, |one| one.sequence, Change::RelationshipCreated)?;
     let index = |metadata_key, created_at| Change::IndexDeclared(IndexRecord { metadata_key, created_at });
     let indexes: Vec<Change> =
         engine.indexes().into_iter().map(|one| index(one.metadata_key, one.created_at)).collect();
@@ -45,4 +37,21 @@ pub fn rescue(engine: &Engine, answers: &[KeptAnswer], to: &Path) -> Result<Back
     let (substrate, relationship) = engine.next_sequences();
     let report = fresh.finish(Next { substrate, relationship }, Purpose::Copy)?;
     Ok(Backup::of(report, to, started))
+}
+
+/// Writes all records of one kind; `some` gives the next of them from a creation number on, and none at the end.
+fn write_all<R>(
+    fresh: &mut Fresh,
+    some: impl Fn(u64) -> Vec<R>,
+    sequence: impl Fn(&R) -> u64,
+    created: fn(R) -> Change,
+) -> Result<(), StoreError> {
+    let mut from = 0;
+    loop {
+        let records = some(from);
+        let Some(last) = records.last() else { return Ok(()) };
+        from = sequence(last) + 1;
+        let changes: Vec<Change> = records.into_iter().map(created).collect();
+        fresh.write(&changes, &[])?;
+    }
 }
