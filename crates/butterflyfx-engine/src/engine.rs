@@ -5,9 +5,10 @@ use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::*;
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
+use butterflyfx_formula::formula::{ExpressionType, Templates};
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
+use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub type ItemResult<T> = Result<Created<T>>;
 pub struct Engine {
     limits: Limits,
     templates: Templates,
+    pub(crate) jit: Jit,
     pub(crate) state: RwLock<State>,
     /// Tells engines of one process apart where threads keep formulas at hand.
     pub(crate) number: u64,
@@ -39,11 +41,17 @@ const TIDY_STEPS: u32 = 16;
 static ENGINES: AtomicU64 = AtomicU64::new(1);
 
 impl Engine {
-    /// An empty engine.
+    /// An empty engine that compiles formulas when they are hot.
     pub fn new(limits: Limits) -> Engine {
+        Engine::with_jit(limits, Mode::WhenHot)
+    }
+
+    /// An empty engine that compiles formulas in this mode. Answers are the same in all of them.
+    pub fn with_jit(limits: Limits, mode: Mode) -> Engine {
         Engine {
             limits,
             templates: Templates::default(),
+            jit: Jit::new(mode),
             state: RwLock::new(State::new()),
             number: ENGINES.fetch_add(1, Ordering::Relaxed),
         }
@@ -249,10 +257,16 @@ impl Engine {
     ///
     /// # Errors
     /// `SubstrateNotFound`.
-    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Tiered>> {
         let state = self.state.read();
         let slot = state.substrates.require(id)?;
-        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
+        let formula = if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) };
+        Ok(formula.map(|formula| Tiered::new(formula, &self.jit)))
+    }
+
+    /// What was compiled.
+    pub fn jit_stats(&self) -> butterflyfx_jit::tier::Stats {
+        self.jit.stats()
     }
 
     /// Whether an evaluation is short by its form (a formula without loops and without bound

@@ -64,7 +64,7 @@ impl App {
     /// # Errors
     /// A thread cannot be started.
     pub fn new(config: Config) -> Result<Arc<App>, StoreError> {
-        let engine = Arc::new(Engine::new(config.limits.clone()));
+        let engine = Arc::new(Engine::with_jit(config.limits.clone(), config.jit));
         App::start(config, engine, None, Vec::new())
     }
 
@@ -74,7 +74,7 @@ impl App {
     /// The folder is in use, damaged, of a later format, or cannot be read or written.
     pub fn open(config: Config) -> Result<(Arc<App>, Recovered), StoreError> {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
-        let engine = Arc::new(Engine::new(config.limits.clone()));
+        let engine = Arc::new(Engine::with_jit(config.limits.clone(), config.jit));
         let mut receiver = Receiver { engine: &engine, answers: Vec::new() };
         engine.begin_restoring();
         let recovered = store.recover(&mut receiver)?;

@@ -9,6 +9,7 @@ pub mod sources;
 pub mod values;
 
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_jit::tier::Mode;
 use butterflyfx_store::{Durability, Options};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub struct Config {
     pub evaluation_queue: usize,
     pub idempotency_memory: u64,
     pub idempotency_keep: Duration,
+    pub jit: Mode,
     /// The bounds of the formula language.
     pub limits: Limits,
 }
@@ -138,6 +140,7 @@ impl Default for Config {
             evaluation_queue: 1_024,
             idempotency_memory: 64 * MIB,
             idempotency_keep: Duration::from_secs(24 * 60 * 60),
+            jit: Mode::WhenHot,
             limits: Limits::default(),
         }
     }

@@ -190,6 +190,10 @@ pub static SETTINGS: &[Setting] = &[
         "Bytes of answers kept for requests with an `Idempotency-Key`. When they are used up, the oldest answers are forgotten."),
     setting!(WORK, "idempotency-keep", duration idempotency_keep, Duration::from_secs(1), Duration::from_secs(30 * 86_400),
         "How long an answer is kept for its `Idempotency-Key`."),
+    setting!(@row WORK, "jit", "on|off", None, |config| show_jit(config.jit), |config, text| {
+        config.jit = read_jit(text)?;
+        Ok(())
+    }, "Whether formulas that are invoked often are compiled to machine code. Answers are the same either way; `off` is for machines that forbid executable memory, and for finding out whether a fault is there."),
     setting!(FORMULAS, "formula-source-max", bytes limits.source_bytes: usize, 1, MIB,
         "Bytes of formula text (`source_text`)."),
     setting!(FORMULAS, "formula-nesting-max", count limits.nesting: usize, 1, LEVELS_MAX, None,

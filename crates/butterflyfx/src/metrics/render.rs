@@ -75,6 +75,19 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         metrics.sum(|part| &part.evaluation_errors),
     );
     text.counter("evaluation_steps", "Steps of all evaluations.", metrics.sum(|part| &part.evaluation_steps));
+    let jit = app.engine.jit_stats();
+    text.gauge(
+        "compiled_formulas",
+        "Formulas that run as machine code, each with a kind of parameters.",
+        jit.codes,
+    );
+    text.gauge("compiled_bytes", "Executable memory of them.", jit.bytes);
+    text.counter("compilations", "Times that a formula was compiled.", jit.compiled);
+    text.counter(
+        "compilations_refused",
+        "Times that a formula was not covered by machine code.",
+        jit.refused,
+    );
     text.gauge(
         "evaluation_queue_length",
         "Evaluations and queries waiting for a thread.",
