@@ -36,6 +36,7 @@ pub struct Config {
     pub http: HttpSettings,
     pub evaluation_threads: u64,
     pub evaluation_queue: usize,
+    pub result_cache: u64,
     pub idempotency_memory: u64,
     pub idempotency_keep: Duration,
     /// The bounds of the formula language.
@@ -136,6 +137,7 @@ impl Default for Config {
             },
             evaluation_threads: 0,
             evaluation_queue: 1_024,
+            result_cache: 64 * MIB,
             idempotency_memory: 64 * MIB,
             idempotency_keep: Duration::from_secs(24 * 60 * 60),
             limits: Limits::default(),
