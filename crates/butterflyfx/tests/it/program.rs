@@ -268,11 +268,11 @@ fn kept_results_take_the_memory_they_may_and_no_more() {
         }
     };
     // What evaluating takes is no part of it.
-    flood("Cache-Control: no-store\r\n", 50, 400_000);
+    flood("Cache-Control: no-store\r\n", 50, 300_000);
     let before = resident();
-    flood("", 200, 400_000);
+    flood("", 200, 300_000);
     flood("", 3_000, 1);
-    flood("", 200, 400_000);
+    flood("", 200, 300_000);
     let grown = resident().saturating_sub(before);
     // Beside what is kept the allocator holds what it was given back a moment ago.
     assert!(grown < BOUND + BOUND / 2, "{grown} bytes more, of which {BOUND} may be kept results");
