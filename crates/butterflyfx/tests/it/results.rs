@@ -7,6 +7,11 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// A server of which no slow machine meets the clock.
+fn server(settings: &[(&str, &str)]) -> TestServer {
+    TestServer::api(&[&[("wall-clock-max", "60s")], settings].concat())
+}
+
 /// A client on a connection of its own, that stays open: plain requests take the short way.
 struct Client(TcpStream);
 
@@ -66,7 +71,7 @@ fn without_time(body: &str) -> (String, bool) {
 
 #[test]
 fn the_second_answer_is_kept_from_the_first() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let mut client = Client::new(&server);
     client.put("0x1", "formula", "sum(xs) * 1.5");
     client.put("0x2", "formula", "x * 1.5");
@@ -109,7 +114,7 @@ fn the_second_answer_is_kept_from_the_first() {
 
 #[test]
 fn a_request_may_leave_the_cache_out() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let mut client = Client::new(&server);
     client.put("0x1", "formula", "sum(xs)");
     let mut check = |headers: &str, xs: &str, is_kept: bool| {
@@ -130,7 +135,7 @@ fn a_request_may_leave_the_cache_out() {
 
 #[test]
 fn there_may_be_no_cache() {
-    let server = TestServer::api(&[("result-cache", "0")]);
+    let server = server(&[("result-cache", "0")]);
     let mut client = Client::new(&server);
     client.put("0x1", "formula", "sum(xs)");
     for _ in 0..3 {
@@ -143,7 +148,7 @@ fn there_may_be_no_cache() {
 
 #[test]
 fn errors_and_results_that_json_cannot_hold_are_not_kept() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let mut client = Client::new(&server);
     for (code, parameters) in [
         ("sum(xs)", r#"{"xs":["a"]}"#),
@@ -163,7 +168,7 @@ fn errors_and_results_that_json_cannot_hold_are_not_kept() {
 
 #[test]
 fn another_formula_is_seen_at_once() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let mut client = Client::new(&server);
     // What is kept is found as long as someone has code of the shape.
     client.put("0x8", "formula", "sum(xs) + 9");
@@ -188,7 +193,7 @@ fn another_formula_is_seen_at_once() {
 
 #[test]
 fn what_reads_other_substrates_is_not_kept() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let mut client = Client::new(&server);
     client.put("0x1", "lambda", "lambda xs, k=1: sum(xs) * k");
     client.put("0x2", "constant", "10");
@@ -289,7 +294,7 @@ const FORMULAS: &[&str] = &[
 
 #[test]
 fn kept_and_evaluated_answers_are_the_same() {
-    let (keeping, plain) = (TestServer::api(&[]), TestServer::api(&[("result-cache", "0")]));
+    let (keeping, plain) = (server(&[]), server(&[("result-cache", "0")]));
     let mut keeping = Client::new(&keeping);
     let mut plain = Client::new(&plain);
     let ids = ["0x1", "0x2", "0x3", "0x4"];
@@ -330,7 +335,7 @@ fn kept_and_evaluated_answers_are_the_same() {
 /// Formulas change while they are evaluated: what is kept belongs to the formula that gave it.
 #[test]
 fn changes_between_question_and_answer_leave_nothing_wrong_behind() {
-    let server = TestServer::api(&[]);
+    let server = server(&[]);
     let code = |n: usize| format!("sum([i * 0 for i in range(200)]) + len(str(xs)) * 0 + {n}");
     Client::new(&server).put("0x1", "formula", &code(0));
     let done = AtomicBool::new(false);
@@ -366,7 +371,7 @@ fn changes_between_question_and_answer_leave_nothing_wrong_behind() {
 
 #[test]
 fn a_flood_of_results_stays_within_the_bound() {
-    let server = TestServer::api(&[("result-cache", "1MiB")]);
+    let server = server(&[("result-cache", "1MiB")]);
     let mut client = Client::new(&server);
     client.put("0x1", "formula", "(str(x) * 50000)[:50000]");
     for n in 0..100 {
