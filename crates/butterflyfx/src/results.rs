@@ -1,5 +1,5 @@
 //! Results of long evaluations, kept within a bound of bytes, so that the same question is not
-//! evaluated twice ([decision 15](../../../docs/decisions/0015-results-cache.md)).
+//! evaluated twice. `docs/decisions/0015-results-cache.md` says why it is so.
 //!
 //! What is kept is the text of the result as the answer shows it, and the cost. A question is a
 //! formula (its template and its constants) with the exact parameters, as bytes; they are kept
@@ -108,15 +108,14 @@ impl Weighter<Entry, Arc<Kept>> for Weigh {
     }
 }
 
-/// Counts what has to go, and lets it go after the lock.
-#[derive(Clone, Debug, Default)]
-struct Evictions(Arc<AtomicU64>);
+/// Hands what has to go to whoever inserts, who lets it go after the lock.
+#[derive(Clone, Debug)]
+struct HandOut;
 
-impl Lifecycle<Entry, Arc<Kept>> for Evictions {
+impl Lifecycle<Entry, Arc<Kept>> for HandOut {
     type RequestState = Vec<Entry>;
 
     fn on_evict(&self, gone: &mut Vec<Entry>, entry: Entry, _: Arc<Kept>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
         gone.push(entry);
     }
 }
@@ -124,9 +123,9 @@ impl Lifecycle<Entry, Arc<Kept>> for Evictions {
 /// The results kept.
 #[derive(Debug)]
 pub(crate) struct ResultCache {
-    cache: Cache<Entry, Arc<Kept>, Weigh, RandomState, Evictions>,
+    cache: Cache<Entry, Arc<Kept>, Weigh, RandomState, HandOut>,
     hasher: RandomState,
-    evictions: Evictions,
+    evictions: AtomicU64,
     entry_bytes_max: u64,
     bytes_max: u64,
 }
@@ -144,13 +143,12 @@ impl ResultCache {
             .weight_capacity(room)
             .build()
             .ok()?;
-        let evictions = Evictions::default();
-        let cache = Cache::with_options(options, Weigh, RandomState::default(), evictions.clone());
+        let cache = Cache::with_options(options, Weigh, RandomState::default(), HandOut);
         let entry_bytes_max = cache.shard_capacity() / ENTRY_PART_MAX;
         (entry_bytes_max >= ENTRY_BYTES_MIN).then_some(ResultCache {
             cache,
             hasher: RandomState::default(),
-            evictions,
+            evictions: AtomicU64::new(0),
             entry_bytes_max,
             bytes_max,
         })
@@ -194,7 +192,12 @@ impl ResultCache {
             hash,
             weight,
         });
-        self.cache.insert(Entry(Arc::clone(&kept)), kept);
+        let mut gone = Vec::new();
+        self.cache.insert_with_lifecycle(Entry(Arc::clone(&kept)), Arc::clone(&kept), &mut gone);
+        // The same result, where someone kept it meanwhile, has not gone for another.
+        let new = Entry(kept);
+        let evictions = gone.iter().filter(|entry| **entry != new).count();
+        self.evictions.fetch_add(evictions as u64, Ordering::Relaxed);
     }
 
     /// Entries now.
@@ -214,7 +217,7 @@ impl ResultCache {
 
     /// Entries that had to go for others.
     pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.0.load(Ordering::Relaxed)
+        self.evictions.load(Ordering::Relaxed)
     }
 }
 

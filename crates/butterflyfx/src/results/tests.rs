@@ -43,6 +43,8 @@ fn what_is_found_is_what_was_asked() {
         assert_eq!(find(&results, formula, asked).as_deref(), expected, "{asked}");
     };
     check(&sum, r#"{"xs":[1]}"#, Some("2"));
+    keep(&results, &sum, r#"{"xs":[1]}"#, "2");
+    assert_eq!((results.entries(), results.evictions()), (1, 0));
     check(&formula(&templates, "sum( xs ) + 1"), r#"{ "xs": [ 1 ] }"#, Some("2"));
     check(&sum, r#"{"xs":[1.0]}"#, None);
     check(&sum, r#"{"xs":[true]}"#, None);
