@@ -1,3 +1,5 @@
+//! What is found, what is not kept, and that all of it stays within the bound.
+
 use super::*;
 use butterflyfx_formula::formula::{ExpressionType, Templates};
 use butterflyfx_formula::json;
