@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A server of which no slow machine meets the clock.
 fn server(settings: &[(&str, &str)]) -> TestServer {
@@ -339,6 +339,7 @@ fn changes_between_question_and_answer_leave_nothing_wrong_behind() {
     let code = |n: usize| format!("sum([i * 0 for i in range(200)]) + len(str(xs)) * 0 + {n}");
     Client::new(&server).put("0x1", "formula", &code(0));
     let done = AtomicBool::new(false);
+    let answers = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -347,12 +348,15 @@ fn changes_between_question_and_answer_leave_nothing_wrong_behind() {
                 while !done.load(Ordering::Relaxed) {
                     n = (n + 1) % 50;
                     client.result("0x1", "", &format!("{{\"xs\":{n}}}"));
+                    answers.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         let mut client = Client::new(&server);
-        for round in 0..400 {
+        let mut round = 0;
+        while round < 400 || answers.load(Ordering::Relaxed) < 400 {
             client.put("0x1", "formula", &code(round % 4));
+            round += 1;
         }
         done.store(true, Ordering::Relaxed);
     });
