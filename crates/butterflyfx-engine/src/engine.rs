@@ -269,6 +269,23 @@ impl Engine {
         self.jit.stats()
     }
 
+    /// As [`Engine::unbound_formula`], where an evaluation of it may be worth remembering: `None` also
+    /// where it is short by its form. With the edition that it belongs to.
+    ///
+    /// # Errors
+    /// `SubstrateNotFound`.
+    pub fn long_formula(&self, id: SubstrateId) -> Result<Option<(Edition, Formula)>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        let is_short = state.substrates.template(slot).is_none_or(|code| code.is_short());
+        if is_short || state.substrates.is_bound(slot) {
+            return Ok(None);
+        }
+        let sequence = state.substrates.ages.sequence(slot);
+        let version = state.substrates.version(slot);
+        Ok(state.substrates.formula(slot).map(|formula| (Edition { sequence, version }, formula)))
+    }
+
     /// Whether an evaluation is short by its form (a formula without loops and without bound
     /// inputs), so that it may run on a network thread.
     pub fn is_short(&self, id: SubstrateId) -> Result<bool> {

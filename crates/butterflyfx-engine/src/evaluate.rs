@@ -13,7 +13,7 @@
 use crate::engine::{Engine, Result};
 use crate::error::{EngineError, EvaluationError};
 use crate::identity::SubstrateId;
-use crate::model::{Evaluation, Input, InputSource};
+use crate::model::{Edition, Evaluation, Input, InputSource};
 use crate::read::{Slices, Stop, read};
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
@@ -172,10 +172,11 @@ impl Engine {
                 worker.vm.meter.reset();
                 let result = cached.formula.evaluate(&mut worker.vm, parameters);
                 let result = result.map_err(|raise| self.stopped(id, cached.formula.formula(), raise));
+                let edition = Some(Edition { sequence: cached.sequence, version: cached.version });
                 worker.keep(cached);
                 let value = result?;
                 let cost = worker.vm.meter.cost();
-                return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new) });
+                return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new), edition });
             }
         }
         let plan = read(&self.state, |state| {
@@ -189,7 +190,7 @@ impl Engine {
         let inputs = if explain { Some(explained(&plan, &values, self.limits())?) } else { None };
         let cost = worker.vm.meter.cost();
         let value = values.into_iter().next().unwrap_or(Value::None);
-        Ok(Evaluation { value, cost, inputs })
+        Ok(Evaluation { value, cost, inputs, edition: None })
     }
 
     fn evaluate_plan(&self, vm: &mut Interpreter, plan: &Plan, parameters: &Arc<Dict>) -> Result<Vec<Value>> {

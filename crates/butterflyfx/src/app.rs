@@ -5,6 +5,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::evaluation::Workers;
 use crate::metrics::Metrics;
+use crate::results::ResultCache;
 use crate::room::Room;
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::error::EngineError;
@@ -38,6 +39,8 @@ pub struct App {
     pub version: &'static str,
     /// Threads for work too long for a network thread. See [`crate::evaluation`].
     pub(crate) workers: Workers,
+    /// Results of long evaluations; none where nothing is kept.
+    pub(crate) results: Option<ResultCache>,
     /// Whether there is room for more.
     pub room: Room,
     /// Answers that the store had kept, until those who answer take them.
@@ -104,6 +107,7 @@ impl App {
             started_at: clock::now(),
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
+            results: ResultCache::new(config.result_cache),
             room: Room::default(),
             kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),

@@ -13,6 +13,7 @@ pub mod evaluation;
 pub mod http;
 pub mod log;
 pub mod metrics;
+mod results;
 pub mod room;
 pub mod server;
 mod tidying;

@@ -186,6 +186,8 @@ pub static SETTINGS: &[Setting] = &[
         "Threads for evaluations and queries that may take long. 0 means one for each processor."),
     setting!(WORK, "evaluation-queue", count evaluation_queue: usize, 1, 1_000_000, None,
         "Evaluations and queries that may wait for a thread. One more is answered 503 with `Retry-After`."),
+    setting!(WORK, "result-cache", bytes result_cache: u64, 0, 1024 * 1024 * MIB,
+        "Bytes for results of long evaluations, kept so that the same formula with the same parameters is not evaluated again. When they are used up, what is asked least goes. 0 keeps none."),
     setting!(WORK, "idempotency-memory", bytes idempotency_memory: u64, 0, 1024 * 1024 * MIB,
         "Bytes of answers kept for requests with an `Idempotency-Key`. When they are used up, the oldest answers are forgotten."),
     setting!(WORK, "idempotency-keep", duration idempotency_keep, Duration::from_secs(1), Duration::from_secs(30 * 86_400),

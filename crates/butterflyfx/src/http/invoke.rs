@@ -1,11 +1,13 @@
 //! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
+use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
 use super::{Answer, Shared, rows, schema};
 use crate::app::App;
 use crate::evaluation::{evaluate, offload_bulk};
+use crate::results::{Kept, Question};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -14,7 +16,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{Evaluation, Input};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json;
-use butterflyfx_formula::meter::Meter;
+use butterflyfx_formula::meter::{Cost, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::{Items, Value};
 use bytes::Bytes;
@@ -45,7 +47,7 @@ static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
 ///
 /// Evaluates the formula with the parameters of the body and those that flow in along relationships.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke", tag = "evaluation", operation_id = "invoke_substrate",
-    params(schema::SubstratePath), request_body = Option<schema::Parameters>,
+    params(schema::SubstratePath, CacheControl), request_body = Option<schema::Parameters>,
     responses((status = 200, description = "The result.", body = schema::Invocation)))]
 pub(super) async fn invoke(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
@@ -63,10 +65,36 @@ pub(super) async fn answer(
 ) -> Outcome<Response> {
     let parameters = read_parameters(api, headers, body).await?;
     let started = Instant::now();
-    let evaluation = evaluate(&api.app, id, parameters, false).await?;
     let mut out = String::with_capacity(256);
-    write_invocation(&api.app, id, &evaluation, started.elapsed(), &mut out)?;
+    let question = match look_up(&api.app, id, &parameters, CacheUse::of(headers)) {
+        Looked::Found(kept) => {
+            write_kept(id, &kept, started.elapsed(), &mut out);
+            return Ok(wire::ok(out));
+        }
+        Looked::Evaluate(question) => question,
+    };
+    let evaluation = evaluate(&api.app, id, parameters, false).await?;
+    let elapsed = started.elapsed();
+    begin_invocation(id, &mut out);
+    write_and_keep(&api.app, id, &evaluation, question, &mut out)?;
+    end_invocation(elapsed, evaluation.cost, false, &mut out);
     Ok(wire::ok(out))
+}
+
+/// Appends a result, and keeps its text where that is wanted.
+fn write_and_keep(
+    app: &App,
+    id: SubstrateId,
+    evaluation: &Evaluation,
+    question: Option<Question>,
+    out: &mut String,
+) -> Outcome<()> {
+    let start = out.len();
+    write_result(app, id, &evaluation.value, out)?;
+    if let (Some(results), Some(question)) = (&app.results, question) {
+        results.keep(question, evaluation, &out[start..]);
+    }
+    Ok(())
 }
 
 async fn read_parameters(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Arc<Dict>> {
@@ -141,18 +169,35 @@ pub(super) fn write_invocation(
     elapsed: Duration,
     out: &mut String,
 ) -> Outcome<()> {
+    begin_invocation(id, out);
+    write_result(app, id, &evaluation.value, out)?;
+    end_invocation(elapsed, evaluation.cost, false, out);
+    Ok(())
+}
+
+/// Writes the answer to an invocation out of the cache; it took so long to find.
+pub(super) fn write_kept(id: SubstrateId, kept: &Kept, elapsed: Duration, out: &mut String) {
+    begin_invocation(id, out);
+    out.push_str(&kept.text);
+    end_invocation(elapsed, kept.cost, true, out);
+}
+
+/// What stands before the result.
+fn begin_invocation(id: SubstrateId, out: &mut String) {
     out.push_str("{\"substrate_id\":");
     write::substrate_id(id, out);
     out.push_str(",\"result\":");
-    write_result(app, id, &evaluation.value, out)?;
+}
+
+/// What stands after it.
+fn end_invocation(elapsed: Duration, cost: Cost, is_cached: bool, out: &mut String) {
     out.push_str(",\"invocation_time_ms\":");
     write::milliseconds(elapsed, out);
     out.push_str(",\"cost\":{\"steps\":");
-    write::unsigned(evaluation.cost.steps, out);
+    write::unsigned(cost.steps, out);
     out.push_str(",\"bytes\":");
-    write::unsigned(evaluation.cost.bytes, out);
-    out.push_str("},\"cached\":false}");
-    Ok(())
+    write::unsigned(cost.bytes, out);
+    out.push_str(if is_cached { "},\"cached\":true}" } else { "},\"cached\":false}" });
 }
 
 /// Appends a result. On a refusal what was written is taken back.
@@ -182,19 +227,29 @@ pub(super) fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut 
 ///
 /// The invocation without parameters. `explain=true` adds the tree of inputs behind it.
 #[utoipa::path(get, path = "/api/v1/substrates/{substrate_id}/value", tag = "evaluation", operation_id = "get_value",
-    params(schema::SubstratePath, schema::ExplainQuery),
+    params(schema::SubstratePath, schema::ExplainQuery, CacheControl),
     responses((status = 200, description = "The value.", body = schema::SubstrateValue)))]
 pub(super) async fn value(State(api): State<Shared>, request: Request) -> Answer {
     let mut query = Query::read(request.uri(), &["explain"]);
     let explain = query.flag("explain");
     query.finish()?;
     let id = wire::substrate_id(request.uri(), 3)?;
-    let evaluation = evaluate(&api.app, id, Arc::clone(&NO_PARAMETERS), explain).await?;
+    // The tree of inputs is not kept.
+    let cache_use = if explain { CacheUse::None } else { CacheUse::of(request.headers()) };
     let mut out = String::with_capacity(128);
     out.push_str("{\"substrate_id\":");
     write::substrate_id(id, &mut out);
     out.push_str(",\"value\":");
-    write_result(&api.app, id, &evaluation.value, &mut out)?;
+    let question = match look_up(&api.app, id, &NO_PARAMETERS, cache_use) {
+        Looked::Found(kept) => {
+            out.push_str(&kept.text);
+            out.push('}');
+            return Ok(wire::ok(out));
+        }
+        Looked::Evaluate(question) => question,
+    };
+    let evaluation = evaluate(&api.app, id, Arc::clone(&NO_PARAMETERS), explain).await?;
+    write_and_keep(&api.app, id, &evaluation, question, &mut out)?;
     if explain {
         out.push_str(",\"inputs\":");
         write_inputs(&api.app, evaluation.inputs.as_deref().unwrap_or_default(), &mut out)?;

@@ -170,7 +170,8 @@ impl<'a> Rows<'a> {
                 _ => formula.evaluate(&mut self.vm, row),
             };
             if let Ok(value) = value {
-                return Ok(Evaluation { value, cost: self.vm.meter.cost(), inputs: None });
+                let cost = self.vm.meter.cost();
+                return Ok(Evaluation { value, cost, inputs: None, edition: None });
             }
         }
         // The engine has the words for what was raised, and where in the text.

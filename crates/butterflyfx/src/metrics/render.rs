@@ -94,6 +94,7 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         app.workers.waiting(),
     );
 
+    results(&mut text, metrics, app);
     store(&mut text, metrics, app);
 
     let is_ready = u8::from(app.readiness() == Readiness::Ready);
@@ -112,6 +113,17 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
     let _ = writeln!(text.0, "butterflyfx_build_info{{version=\"{}\"}} 1", app.version);
     text.0.push_str("# EOF\n");
     text.0
+}
+
+/// Results that are kept, where any are.
+fn results(text: &mut Text, metrics: &Metrics, app: &App) {
+    let Some(results) = &app.results else { return };
+    let (hits, misses) = metrics.results_looked_up();
+    text.counter("result_cache_hits", "Invocations answered with a result that was kept.", hits);
+    text.counter("result_cache_misses", "Invocations whose result was looked up in vain.", misses);
+    text.counter("result_cache_evictions", "Results that had to go for others.", results.evictions());
+    text.gauge("result_cache_entries", "Results kept.", results.entries());
+    text.gauge("result_cache_bytes", "Bytes that they take.", results.bytes());
 }
 
 /// What is written down, and how fast.

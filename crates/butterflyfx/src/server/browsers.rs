@@ -106,7 +106,9 @@ impl Browsers {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, wanted.clone());
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"),
+            HeaderValue::from_static(
+                "Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id",
+            ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         response
