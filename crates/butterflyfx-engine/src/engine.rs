@@ -5,7 +5,7 @@ use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::*;
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::formula::{ExpressionType, Templates};
+use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
