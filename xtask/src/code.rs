@@ -55,8 +55,7 @@ pub fn is_finished(file: &TextFile) -> Vec<String> {
     find(file, &unfinished(), "finish it, or say in an error what is not supported")
 }
 
-/// The word that opens what the compiler cannot check stands in no file (`butterflyfx-jit` will
-/// be the one home of it).
+/// The word that opens what the compiler cannot check stands in no file but those of `butterflyfx-jit`.
 pub fn is_safe(file: &TextFile) -> Vec<String> {
     if !file.has_extension("rs") || file.path.starts_with("crates/butterflyfx-jit/") {
         return Vec::new();

@@ -46,17 +46,30 @@ pub struct Formula {
 /// found once for all of them.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// The place of each parameter; [`ABSENT`] where its default is used.
-    pub(crate) parameters: Vec<u32>,
-    /// The place of each name that is read out of `**kw`.
-    pub(crate) names: Vec<u32>,
+    /// The place of each parameter, [`ABSENT`] where its default is used; then that of each name that is read out of `**kw`.
+    places: Vec<u32>,
+    /// How many of them are of parameters.
+    parameters: usize,
 }
 
 impl Binding {
     /// The place of each parameter, then of each of the template's names; one beyond every row where
     /// there is none.
-    pub fn places(&self) -> impl Iterator<Item = u32> {
-        self.parameters.iter().chain(&self.names).copied()
+    #[inline]
+    pub fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// The places of parameters.
+    #[inline]
+    pub(crate) fn parameters(&self) -> &[u32] {
+        &self.places[..self.parameters]
+    }
+
+    /// The places of names.
+    #[inline]
+    pub(crate) fn names(&self) -> &[u32] {
+        &self.places[self.parameters..]
     }
 }
 
@@ -140,14 +153,14 @@ impl Formula {
             return None;
         }
         let place = |name: &str| row.position(name).map_or(ABSENT, |at| at as u32);
-        let parameters: Vec<u32> = unit.parameters.iter().map(|parameter| place(&parameter.name)).collect();
+        let mut places: Vec<u32> = unit.parameters.iter().map(|parameter| place(&parameter.name)).collect();
         let is_missing =
             |(place, parameter): (&u32, &UnitParameter)| *place == ABSENT && !parameter.has_default;
-        if parameters.iter().zip(&unit.parameters).any(is_missing) {
+        if places.iter().zip(&unit.parameters).any(is_missing) {
             return None;
         }
-        let names = self.template.names.iter().map(|name| place(name)).collect();
-        Some(Binding { parameters, names })
+        places.extend(self.template.names.iter().map(|name| place(name)));
+        Some(Binding { places, parameters: unit.parameters.len() })
     }
 
     /// As [`Formula::evaluate`] with a row that has the names of the row that was given to

@@ -121,7 +121,7 @@ impl Interpreter {
         let unit = &template.units[0];
         let mut keywords = None;
         let mut defaults = defaults.iter();
-        for (parameter, &place) in unit.parameters.iter().zip(&binding.parameters) {
+        for (parameter, &place) in unit.parameters.iter().zip(binding.parameters()) {
             let default = if parameter.has_default { defaults.next() } else { None };
             // A binding is made only where each of them has a value.
             let value = parameters.value_at(place as usize).or(default).unwrap_or(&Value::None);
@@ -135,7 +135,7 @@ impl Interpreter {
         let program = Program { template, constants, shared: &shared };
         let mut frame = Frame::new(&program, 0, 0, &[]);
         frame.keywords = keywords;
-        frame.places = Some(&binding.names);
+        frame.places = Some(binding.names());
         let result = self.enter(&mut frame).and_then(|()| self.run(&mut frame));
         self.clean_up();
         result

@@ -5,12 +5,14 @@
 //! bounded, each refusal names line, column and pointer, and all this is the hot path of an
 //! invocation. One reader serves documents and values; the writer pays the meter as it goes.
 
+mod column;
 mod pull;
 mod read;
 mod write;
 
 use std::fmt;
 
+pub use column::Column;
 pub use pull::{Members, Pull};
 pub(crate) use read::integer_of_text;
 pub use read::{read_document, read_value};

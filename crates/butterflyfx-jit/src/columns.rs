@@ -11,6 +11,7 @@ use butterflyfx_formula::error::Raise;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
+use memchr::memchr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,7 +45,8 @@ pub struct Column<'a> {
 }
 
 impl Column<'_> {
-    fn value(&self, row: usize) -> Value {
+    /// The value in a row.
+    pub fn value(&self, row: usize) -> Value {
         if self.is_null.get(row).is_some_and(|is_null| *is_null) {
             return Value::None;
         }
@@ -76,6 +78,7 @@ impl Results {
     fn clear(&mut self, rows: usize) {
         self.kinds.clear();
         self.kinds.resize(rows, FAILED);
+        // What stands there is never looked at before it is written.
         self.payloads.resize(rows, 0);
         self.others.clear();
         self.errors.clear();
@@ -186,8 +189,7 @@ impl<'a> ColumnEvaluation<'a> {
         if let Some(code) = self.code.clone() {
             let mut from = 0;
             while from < rows.len() {
-                let is_null = |row: &usize| self.nulls.iter().any(|nulls| nulls[first + row]);
-                let to = (from..rows.len()).find(is_null).unwrap_or(rows.len());
+                let to = self.next_null(first + from..rows.end) - first;
                 let (payloads, kinds) = (&mut results.payloads[from..to], &mut results.kinds[from..to]);
                 let constants = self.tiered.constants();
                 results.steps += code.run(&self.inputs, constants, first + from, payloads, kinds);
@@ -195,10 +197,10 @@ impl<'a> ColumnEvaluation<'a> {
                 from = to + 1;
             }
         }
-        for row in 0..rows.len() {
-            if results.kinds[row] != FAILED {
-                continue;
-            }
+        let mut from = 0;
+        while let Some(found) = memchr(FAILED, &results.kinds[from..]) {
+            let row = from + found;
+            from = row + 1;
             self.fill_row(first + row);
             vm.meter.reset();
             match self.tiered.formula().evaluate(vm, &self.row) {
@@ -209,6 +211,15 @@ impl<'a> ColumnEvaluation<'a> {
                 Err(raise) => results.errors.push((row, raise)),
             }
         }
+    }
+
+    /// The first row with a null, or the end.
+    fn next_null(&self, rows: Range<usize>) -> usize {
+        let end = rows.end;
+        let first_of = |nulls: &&[bool]| {
+            nulls[rows.clone()].iter().position(|is_null| *is_null).map_or(end, |at| rows.start + at)
+        };
+        self.nulls.iter().map(first_of).min().unwrap_or(end)
     }
 
     /// The parameters of a row, in room that is used again.

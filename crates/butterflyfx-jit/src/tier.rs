@@ -536,7 +536,7 @@ impl Prepared {
     fn gather_bound(&mut self, row: &Dict, binding: &Binding) -> Option<Signature> {
         let mut signature = Signature::default();
         let inputs = self.inputs.iter().zip(&mut self.payloads).zip(binding.places());
-        for (at, ((input, to), place)) in inputs.enumerate() {
+        for (at, ((input, to), &place)) in inputs.enumerate() {
             let value = match (input, row.value_at(place as usize)) {
                 (Input::Nothing, _) | (Input::Keyword(_), None) => continue,
                 (_, Some(value)) => value,

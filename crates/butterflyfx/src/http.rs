@@ -11,6 +11,7 @@ pub(crate) mod http_date;
 mod idempotency;
 mod indexes;
 mod invoke;
+mod json_columns;
 mod kept;
 pub mod openapi;
 mod paging;

@@ -207,9 +207,21 @@ impl<'a> Pull<'a> {
         dict.insert_str(Text::from(&*key), value).then_some(())
     }
 
-    /// A value, with a short way for small whole numbers.
+    /// An element of an array, with a short way for small whole numbers.
+    #[inline]
+    pub(super) fn element_value(&mut self) -> Option<Value> {
+        self.plain_value_before(b']')
+    }
+
+    /// A member's value.
     #[inline]
     fn plain_value(&mut self) -> Option<Value> {
+        self.plain_value_before(b'}')
+    }
+
+    /// A value, with a short way for small whole numbers that a comma or `close` follows.
+    #[inline]
+    fn plain_value_before(&mut self, close: u8) -> Option<Value> {
         let mut number: i64 = 0;
         let digits = self.reader.bytes.get(self.reader.at..)?;
         for (count, &byte) in digits.iter().enumerate() {
@@ -218,7 +230,7 @@ impl<'a> Pull<'a> {
                 b'0'..=b'9' if count < 17 && (number > 0 || count == 0) => {
                     number = number * 10 + i64::from(byte - b'0');
                 }
-                b',' | b'}' if count > 0 => {
+                _ if (byte == b',' || byte == close) && count > 0 => {
                     self.reader.at += count;
                     return Some(Value::Int(number));
                 }

@@ -14,8 +14,10 @@ use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
+use butterflyfx_jit::code::{MachineCode, Payloads};
+use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Values};
 use butterflyfx_jit::compile::Compiler;
-use butterflyfx_jit::kind::{Facts, Kind, Signature};
+use butterflyfx_jit::kind::{Facts, Kind, Signature, payloads};
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use clap::ArgMatches;
 use std::hint::black_box;
@@ -54,7 +56,7 @@ const BRANCH: &str = "lambda x, y: (x*1.08-y)*0.5 if x>y else x/2";
 /// Relationships are created in batches of this size, as a client would.
 const BATCH: usize = 1_000;
 
-const FIGURES: [(&str, &str); 14] = [
+const FIGURES: [(&str, &str); 17] = [
     ("substrates_from_text_per_s", "substrates created from formula text, a second"),
     ("substrates_precompiled_per_s", "substrates created from checked formulas, a second"),
     ("relationships_per_s", "relationships created, a second"),
@@ -68,6 +70,9 @@ const FIGURES: [(&str, &str); 14] = [
     ("invoke_branch_compiled_ns", "the second formula as machine code, parameters in memory, ns"),
     ("engine_compiled_ns", "the first formula compiled, found by identity, parameters by name, ns"),
     ("engine_branch_compiled_ns", "the second formula compiled, found by identity, parameters by name, ns"),
+    ("machine_code_ns", "the machine code of x * y alone, ns"),
+    ("branch_machine_code_ns", "the machine code of the second formula alone, ns"),
+    ("columns_ns_per_row", "the second formula over columns of floats, ns a row"),
     ("compile_us", "compiling a template, microseconds"),
 ];
 
@@ -234,15 +239,64 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
         branch_compiled,
         product_hot,
         branch_hot,
+        machine_code(NAMED_PRODUCT, Kind::Int, [6, 7], options.invocations)?,
+        machine_code(BRANCH, Kind::Float, [3.5_f64.to_bits(), 2.25_f64.to_bits()], options.invocations)?,
+        columns(hash)?,
         compiling()?,
     ])
+}
+
+fn formula_of(code: &str) -> Result<Formula, String> {
+    Formula::new(ExpressionType::Lambda, code, &Limits::default(), &Templates::default())
+        .map_err(|error| error.to_string())
+}
+
+/// Nanoseconds of a formula's machine code with two parameters of a kind in memory.
+fn machine_code(code: &str, kind: Kind, inputs: [u64; 2], times: u64) -> Result<f64, String> {
+    let formula = formula_of(code)?;
+    let facts: Box<[Facts]> = formula.constants.iter().map(Facts::of).collect();
+    let signature = Signature::default().with(0, kind).with(1, kind);
+    let template = formula.template.code().ok_or("the formula cannot be compiled")?;
+    let assembled = Compiler::new()
+        .and_then(|mut compiler| compiler.compile(template, signature, &facts))
+        .map_err(|error| error.to_string())?;
+    let machine_code = MachineCode::new(&assembled, 2, signature, facts, &Arc::default())
+        .map_err(|error| error.to_string())?;
+    let constants = payloads(&formula.constants);
+    let (ns, result) = repeated(times, || {
+        machine_code.call(black_box(&inputs), &constants).ok_or_else(|| "handed over".to_owned())
+    });
+    result.map(|_| ns)
+}
+
+/// Nanoseconds a row of the second formula over two columns of floats.
+fn columns(hash: &mut ResultHash) -> Result<f64, String> {
+    const ROWS: usize = 4_000_000;
+    const PIECE: usize = 4_096;
+    let mut random = Random::new(11);
+    let mut column = || (0..ROWS).map(|_| random.below(1 << 53) as f64 / 1e13).collect::<Vec<f64>>();
+    let (x, y) = (column(), column());
+    let of = |name, values| Column { name, values: Values::Of(Payloads::Floats(values)), is_null: &[] };
+    let given = [of("x", &x), of("y", &y)];
+    let mut formula = Tiered::new(formula_of(BRANCH)?, &Jit::new(Mode::AtOnce));
+    let mut evaluation = ColumnEvaluation::new(&mut formula, &given, ROWS);
+    let mut vm = Interpreter::new(&Limits::default());
+    let mut results = Results::default();
+    let mut sum = 0.0;
+    let (took, ()) = timed(|| {
+        for first in (0..ROWS).step_by(PIECE) {
+            evaluation.run(&mut vm, first..ROWS.min(first + PIECE), &mut results);
+            sum += f64::from_bits(black_box(&results).payloads[0]);
+        }
+    });
+    hash.add(&sum.to_bits().to_le_bytes());
+    Ok(took.as_nanos() as f64 / ROWS as f64)
 }
 
 /// Microseconds that compiling the second formula takes, with a compiler that is warm.
 fn compiling() -> Result<f64, String> {
     const TIMES: u64 = 200;
-    let formula = Formula::new(ExpressionType::Lambda, BRANCH, &Limits::default(), &Templates::default())
-        .map_err(|error| error.to_string())?;
+    let formula = formula_of(BRANCH)?;
     let code = formula.template.code().ok_or("the formula cannot be compiled")?;
     let facts: Vec<Facts> = formula.constants.iter().map(Facts::of).collect();
     let signature = Signature::default().with(0, Kind::Float).with(1, Kind::Float);

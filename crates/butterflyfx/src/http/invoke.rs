@@ -4,7 +4,7 @@
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
-use super::{Answer, Shared, rows, schema};
+use super::{Answer, Shared, json_columns, rows, schema};
 use crate::app::App;
 use crate::evaluation::{evaluate, offload_bulk};
 use crate::results::{Kept, Question};
@@ -617,9 +617,10 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     }
     let text = read_batch(&api, &head.headers, body).await?;
     let (budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| match rows::rows(app, id, &text, &budget) {
-        Some(written) => written,
-        None => evaluate_rows(app, id, &text, budget),
+    let written = offload_bulk(&api.app, move |app| {
+        let quickly =
+            rows::rows(app, id, &text, &budget).or_else(|| json_columns::columns(app, id, &text, &budget));
+        quickly.unwrap_or_else(|| evaluate_rows(app, id, &text, budget))
     })
     .await??;
     Ok(wire::ok(written))

@@ -16,6 +16,8 @@ use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::formula::Binding;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json::{Members, Pull};
+use butterflyfx_formula::value::Value;
+use butterflyfx_jit::columns::{FAILED, Results};
 use butterflyfx_jit::tier::Tiered;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,7 +66,7 @@ pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> 
     Some(Ok(all.finish()))
 }
 
-fn is_ended(pull: &mut Pull<'_>, top: &mut Members) -> Option<()> {
+pub(super) fn is_ended(pull: &mut Pull<'_>, top: &mut Members) -> Option<()> {
     (pull.key(top)?.is_none() && pull.is_at_end()).then_some(())
 }
 
@@ -133,6 +135,33 @@ impl<'a> Rows<'a> {
             }
         };
         self.end_row(outcome)
+    }
+
+    /// Takes rows that were evaluated together; those that failed are evaluated again, for the words.
+    pub(super) fn evaluated(
+        &mut self,
+        results: &Results,
+        mut row_of: impl FnMut(usize) -> Arc<Dict>,
+    ) -> Outcome<()> {
+        self.budget.pay(results.steps)?;
+        self.tally.steps += results.steps;
+        for (at, &kind) in results.kinds.iter().enumerate() {
+            if kind == FAILED {
+                self.row(&row_of(at), false)?;
+                continue;
+            }
+            self.separate();
+            self.tally.evaluations += 1;
+            let value = results.value(at).unwrap_or(Value::None);
+            let outcome = write_result(self.app, self.id, &value, &mut self.out);
+            self.end_row(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on where nobody waits.
+    pub(super) fn check(&self) -> Outcome<()> {
+        self.budget.check()
     }
 
     /// Writes a problem in a row's place.
@@ -282,6 +311,7 @@ fn one(
 
 #[cfg(test)]
 mod tests {
+    use super::super::json_columns;
     use super::*;
     use crate::clock;
     use crate::config::Config;
@@ -308,7 +338,9 @@ mod tests {
                 (invocations(&app, text.as_bytes(), &budget), long)
             } else {
                 let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone());
-                (rows(&app, SubstrateId(1), text.as_bytes(), &budget), long)
+                let quick = rows(&app, SubstrateId(1), text.as_bytes(), &budget);
+                let by_columns = || json_columns::columns(&app, SubstrateId(1), text.as_bytes(), &budget);
+                (quick.or_else(by_columns), long)
             };
             assert_eq!(quick.is_some(), is_quick, "{text}");
             if let Some(quick) = quick {
@@ -344,7 +376,21 @@ mod tests {
         check(product, r#"{"rows":[{"x":1},7]}"#, false);
         check(product, r#"{"rows":[{"x":1}],"columns":null}"#, false);
         check(product, r#"{"rows":[{"x":1},{"x":2},{"x":3},{"x":4}] x}"#, false);
-        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, false);
+        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, true);
+        check(product, r#"{"columns":{"x":[1,2,3],"y":[1.5,-0.0,1e300]}}"#, true);
+        check(product, r#"{"columns":{"x":[9223372036854775807,2],"y":[2,9223372036854775808]}}"#, true);
+        check(product, r#"{"columns":{"x":[1.5,true]}}"#, true);
+        check(product, r#"{"columns":{"x":[],"y":[]}}"#, true);
+        check(product, r#"{ "columns" : {} }"#, true);
+        check(product, r#"{"columns":{"x":[1],"y":[1,2]}}"#, false);
+        check(product, r#"{"columns":{"x":[1],"x":[2]}}"#, false);
+        check(product, r#"{"columns":{"x":[1],"z":[2]}}"#, true);
+        check(product, r#"{"columns":{"y":[1]}}"#, true);
+        check(product, r#"{"columns":{"x":[1]},"rows":null}"#, false);
+        check(product, r#"{"columns":{"x":7}}"#, false);
+        check("lambda x: 1 / x", r#"{"columns":{"x":[1,0,4,0.0]}}"#, true);
+        check("lambda x: 1e308 * x", r#"{"columns":{"x":[1.0,10.0,4.5]}}"#, true);
+        check("lambda **kw: kw", r#"{"columns":{"x":[1,2],"a":["b",[1]]}}"#, true);
         let keywords = "lambda **kw: [kw.get('x', 0), kw.get('y', 5), len(kw), kw['x']]";
         check(keywords, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"y":4},{"y":4},{}]}"#, true);
         check("lambda **kw: kw", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);

@@ -1,0 +1,85 @@
+//! One formula over columns that come as JSON: read into columns, evaluated piece by piece as machine code, written at once.
+//!
+//! As in `rows`, it is taken as far as the body is as expected; where it is not, the body is read again the long way, which has the
+//! words for what is wrong.
+
+use super::invoke::{Budget, ROWS_LEVELS};
+use super::problem::Outcome;
+use super::rows::{Rows, is_ended};
+use crate::app::App;
+use butterflyfx_engine::identity::SubstrateId;
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_formula::json::{self, Pull};
+use butterflyfx_formula::text::Text;
+use butterflyfx_jit::code::Payloads;
+use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Values};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Rows that are evaluated before their results are written: they stay in the processor's caches.
+const PIECE_ROWS: usize = 1_024;
+
+/// The answer to `{"columns": {...}}`; `None` leaves it to the long way.
+pub(super) fn columns(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+    let limits = app.engine.limits();
+    let mut pull = Pull::new(text, limits.json_depth + ROWS_LEVELS, limits.integer_bits)?;
+    let mut top = pull.object()?;
+    if pull.key(&mut top)?? != "columns" {
+        return None;
+    }
+    let mut members = pull.object()?;
+    let mut read: Vec<(Cow<'_, str>, json::Column)> = Vec::new();
+    while let Some(name) = pull.key(&mut members)? {
+        let column = pull.column()?;
+        let is_alike = read.first().is_none_or(|(_, first)| first.len() == column.len());
+        if !is_alike || read.iter().any(|(other, _)| *other == name) {
+            return None;
+        }
+        read.push((name, column));
+    }
+    is_ended(&mut pull, &mut top)?;
+    let mut formula = app.engine.unbound_formula(id).ok()??;
+
+    let count = read.first().map_or(0, |(_, column)| column.len());
+    let given: Vec<Column<'_>> =
+        read.iter().map(|(name, column)| Column { name, values: values(column), is_null: &[] }).collect();
+    let mut all = Rows::new(app, id, budget.clone(), 16 * count);
+    let mut evaluation = ColumnEvaluation::new(&mut formula, &given, count);
+    let mut vm = Interpreter::new(limits);
+    let mut results = Results::default();
+    let mut evaluate = || {
+        for first in (0..count).step_by(PIECE_ROWS) {
+            all.check()?;
+            evaluation.run(&mut vm, first..count.min(first + PIECE_ROWS), &mut results);
+            all.evaluated(&results, |at| parameters(&given, first + at))?;
+        }
+        Ok(())
+    };
+    let evaluated = evaluate();
+    Some(match evaluated {
+        Ok(()) => Ok(all.finish()),
+        Err(problem) => {
+            all.count();
+            Err(problem)
+        }
+    })
+}
+
+fn values(column: &json::Column) -> Values<'_> {
+    match column {
+        json::Column::Ints(values) => Values::Of(Payloads::Ints(values)),
+        json::Column::Floats(values) => Values::Of(Payloads::Floats(values)),
+        json::Column::Bools(values) => Values::Of(Payloads::Bools(values)),
+        json::Column::Any(values) => Values::Any(values),
+    }
+}
+
+/// The parameters of one row.
+fn parameters(columns: &[Column<'_>], row: usize) -> Arc<Dict> {
+    let mut all = Dict::new();
+    for column in columns {
+        all.insert_str(Text::from(column.name), column.value(row));
+    }
+    Arc::new(all)
+}
