@@ -22,6 +22,7 @@ PAGE = os.path.join(os.path.dirname(HERE), "docs", "performance.md")
 BEGIN, END = "<!-- written by bench-compare/formulas.py: begin -->", "<!-- written by bench-compare/formulas.py: end -->"
 ROWS = 10_000_000
 ROUNDS = 7
+TERNARY = "where(x > y, (x * 1.08 - y) * 0.5, x / 2)"
 
 
 def in_venv():
@@ -70,7 +71,7 @@ def python_rows():
     expected = vectorized(x, y)
     for found in (
         numpy.where(x > y, (x * 1.08 - y) * 0.5, x / 2),
-        numexpr.evaluate("where(x > y, (x * 1.08 - y) * 0.5, x / 2)"),
+        numexpr.evaluate(TERNARY, {"x": x, "y": y}),
         frame.select(expression).to_series().to_numpy(),
     ):
         assert (found == expected).all()
@@ -84,7 +85,7 @@ def python_rows():
         f"numba {numba.__version__}, vectorize": [None, None, over_rows(lambda: vectorized(x, y, out))],
         f"polars {polars.__version__}": [None, None, over_rows(lambda: frame.select(expression))],
         f"numexpr {numexpr.__version__}": [
-            None, None, over_rows(lambda: numexpr.evaluate("where(x > y, (x * 1.08 - y) * 0.5, x / 2)", out=out)),
+            None, None, over_rows(lambda: numexpr.evaluate(TERNARY, {"x": x, "y": y}, out=out)),
         ],
         f"numpy {numpy.__version__}": [None, None, over_rows(lambda: numpy.where(x > y, (x * 1.08 - y) * 0.5, x / 2))],
     }

@@ -4,7 +4,7 @@
 //! the last owner drops it. The type that owns the pages is the one that calls them.
 
 use crate::compile::{Assembled, STEPS_SHIFT, WIDE_ROWS};
-use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
+use crate::kind::{CONSTANT_WORDS, Facts, INPUTS_MAX, Kind, Signature};
 use memmap2::{Mmap, MmapMut};
 use std::io;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl MachineCode {
     #[inline]
     #[allow(unsafe_code)]
     pub fn call(&self, inputs: &[u64], constants: &[u64]) -> Option<Computed> {
-        assert!(inputs.len() >= self.inputs && constants.len() >= 2 * self.facts.len());
+        assert!(inputs.len() >= self.inputs && constants.len() >= CONSTANT_WORDS * self.facts.len());
         // SAFETY: the memory holds the whole of one function, which Cranelift compiled for this processor with this signature
         // and the System V convention (`Compiler::new` refuses others), and which has nothing to relocate. It stays mapped and
         // unchanged while `self` is borrowed.
@@ -296,7 +296,7 @@ impl RowCode {
         kinds: &mut [u8],
     ) -> u64 {
         let rows = kinds.len();
-        assert!(columns.len() >= self.inputs && constants.len() >= 2 * self.facts.len());
+        assert!(columns.len() >= self.inputs && constants.len() >= CONSTANT_WORDS * self.facts.len());
         assert!(payloads.len() >= rows);
         let mut addresses = [std::ptr::null(); INPUTS_MAX];
         for (at, (address, column)) in addresses.iter_mut().zip(&columns[..self.inputs]).enumerate() {

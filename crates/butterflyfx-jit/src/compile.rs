@@ -13,7 +13,7 @@ mod operators;
 mod rows;
 mod wide;
 
-use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
+use crate::kind::{CONSTANT_WORDS, Facts, INPUTS_MAX, Kind, Signature};
 use crate::support;
 use butterflyfx_formula::code::{Code, MATH_CONSTANTS, Op};
 use butterflyfx_formula::math;
@@ -43,8 +43,10 @@ pub const HANDED_OVER: u8 = 0xFF;
 /// How far the steps are shifted in the second result.
 pub(crate) const STEPS_SHIFT: u32 = 8;
 
-/// Bytes of a constant as it is loaded: its payload, and the same as a float.
-const CONSTANT_BYTES: i32 = 16;
+/// Bytes of a constant, and where in them its float and its reciprocal are.
+const CONSTANT_BYTES: i32 = 8 * CONSTANT_WORDS as i32;
+const FLOAT_AT: i32 = 8;
+const RECIPROCAL_AT: i32 = 16;
 
 pub use wide::WIDE_ROWS;
 

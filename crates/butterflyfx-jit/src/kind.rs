@@ -1,5 +1,7 @@
 //! What machine code is specialised to: the kinds of a formula's inputs and constants.
 
+use butterflyfx_formula::code::{Code, Op};
+use butterflyfx_formula::operate::BinaryOp;
 use butterflyfx_formula::value::Value;
 
 /// The kind of a value that machine code knows.
@@ -82,14 +84,40 @@ pub struct Facts {
     pub is_small: bool,
     /// Not zero.
     pub is_nonzero: bool,
+    /// A power of two whose reciprocal is a float, too: dividing by it is multiplying, to the last bit.
+    pub is_power_of_two: bool,
 }
 
 /// Ints up to here, and down to its negative, are exact as floats.
 pub const EXACT_AS_FLOAT_MAX: i64 = 1 << 53;
 
 impl Facts {
+    /// What is known of a formula's constants. Whether one is zero or a power of two is told only where something is divided
+    /// by it, so that formulas whose other constants differ share their code.
+    pub fn of_constants(code: Code<'_>, constants: &[Value]) -> Box<[Facts]> {
+        let mut all: Box<[Facts]> = constants.iter().map(Facts::of).collect();
+        let mut is_divisor = vec![false; constants.len()];
+        for pair in code.ops.windows(2) {
+            let (&[Op::Constant(index), next] | &[Op::KeywordOrConstant { constant: index, .. }, next]) =
+                pair
+            else {
+                continue;
+            };
+            let divides =
+                matches!(next, Op::Binary(BinaryOp::Divide | BinaryOp::FloorDivide | BinaryOp::Modulo));
+            if let Some(is_divisor) = is_divisor.get_mut(usize::from(index)) {
+                *is_divisor |= divides;
+            }
+        }
+        for (facts, _) in all.iter_mut().zip(is_divisor).filter(|(_, is_divisor)| !is_divisor) {
+            facts.is_nonzero = false;
+            facts.is_power_of_two = false;
+        }
+        all
+    }
+
     /// What is known of a value.
-    pub fn of(value: &Value) -> Facts {
+    fn of(value: &Value) -> Facts {
         let kind = Kind::of(value).map(|(kind, _)| kind);
         let (is_small, is_nonzero) = match value {
             Value::Int(x) => (x.unsigned_abs() <= EXACT_AS_FLOAT_MAX.cast_unsigned(), *x != 0),
@@ -97,21 +125,38 @@ impl Facts {
             Value::Bool(x) => (true, *x),
             _ => (false, false),
         };
-        Facts { kind, is_small, is_nonzero }
+        let is_power_of_two = is_small || kind == Some(Kind::Float);
+        let is_power_of_two = is_power_of_two && has_exact_reciprocal(as_float(value));
+        Facts { kind, is_small, is_nonzero, is_power_of_two }
     }
 }
 
-/// A formula's constants as machine code loads them: the payload of each, and behind it the same number as a float.
+/// Whether a float is a power of two, and so is its reciprocal, both of full precision.
+fn has_exact_reciprocal(x: f64) -> bool {
+    const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    x.is_normal() && x.recip().is_normal() && x.to_bits() << (u64::BITS - FRACTION_BITS) == 0
+}
+
+/// A number as a float; 0 for what is none.
+fn as_float(value: &Value) -> f64 {
+    match value {
+        Value::Int(x) => *x as f64,
+        Value::Float(x) => *x,
+        Value::Bool(x) => f64::from(u8::from(*x)),
+        _ => 0.0,
+    }
+}
+
+/// Words of a constant as machine code loads it.
+pub const CONSTANT_WORDS: usize = 3;
+
+/// A formula's constants as machine code loads them: the payload of each, the same number as a float, and its
+/// reciprocal.
 pub fn payloads(constants: &[Value]) -> Box<[u64]> {
-    let both = constants.iter().flat_map(|constant| {
+    let words = constants.iter().flat_map(|constant| {
         let (_, payload) = Kind::of(constant).unwrap_or((Kind::None, 0));
-        let float = match constant {
-            Value::Int(x) => *x as f64,
-            Value::Float(x) => *x,
-            Value::Bool(x) => f64::from(u8::from(*x)),
-            _ => 0.0,
-        };
-        [payload, float.to_bits()]
+        let float = as_float(constant);
+        [payload, float.to_bits(), float.recip().to_bits()]
     });
-    both.collect()
+    words.collect()
 }

@@ -460,7 +460,7 @@ impl Prepared {
             inputs: parameters.chain(names).collect(),
             accepts_any: template.accepts_any(),
             constants: payloads(&formula.constants),
-            facts: formula.constants.iter().map(Facts::of).collect(),
+            facts: Facts::of_constants(code, &formula.constants),
             payloads: vec![0; code.parameters.len() + code.names.len()].into(),
             generation: 0,
             codes: SmallVec::new(),

@@ -1,6 +1,6 @@
 //! Operators and comparisons of the kinds that machine code knows, as the interpreter has them.
 
-use super::{Emitted, Emitter, Entry, HandOver, Truth};
+use super::{CONSTANT_BYTES, Emitted, Emitter, Entry, FLOAT_AT, HandOver, RECIPROCAL_AT, Truth};
 use crate::kind::{EXACT_AS_FLOAT_MAX, Kind};
 use crate::support;
 use butterflyfx_formula::code::CompareOp;
@@ -42,10 +42,18 @@ impl Emitter<'_, '_> {
         Ok(match (entry.kind, entry.constant) {
             (Kind::Float, _) => value,
             (_, Some(index)) => {
-                self.load(Kind::Float, self.constants, i32::from(index) * super::CONSTANT_BYTES + 8)
+                self.load(Kind::Float, self.constants, i32::from(index) * CONSTANT_BYTES + FLOAT_AT)
             }
             _ => self.builder.ins().fcvt_from_sint(F64, value),
         })
+    }
+
+    /// What to multiply with instead of dividing, where that is the same to the last bit.
+    fn reciprocal(&mut self, divisor: Entry) -> Option<ir::Value> {
+        let index = divisor.constant?;
+        let facts = self.facts.get(usize::from(index))?;
+        let at = i32::from(index) * CONSTANT_BYTES + RECIPROCAL_AT;
+        facts.is_power_of_two.then(|| self.load(Kind::Float, self.constants, at))
     }
 
     /// Hands over where an int is not exact as a float.
@@ -121,10 +129,13 @@ impl Emitter<'_, '_> {
             BinaryOp::Add => self.builder.ins().fadd(a, b),
             BinaryOp::Subtract => self.builder.ins().fsub(a, b),
             BinaryOp::Multiply => self.builder.ins().fmul(a, b),
-            BinaryOp::Divide => {
-                self.require_nonzero(right)?;
-                self.builder.ins().fdiv(a, b)
-            }
+            BinaryOp::Divide => match self.reciprocal(right) {
+                Some(reciprocal) => self.builder.ins().fmul(a, reciprocal),
+                None => {
+                    self.require_nonzero(right)?;
+                    self.builder.ins().fdiv(a, b)
+                }
+            },
             _ => {
                 let helper = support::float_operator(op).ok_or(HandOver)?;
                 let result = self.call(helper, &[a, b]);
@@ -149,6 +160,10 @@ impl Emitter<'_, '_> {
             }
             BinaryOp::Divide => {
                 self.require_small(left)?;
+                if let Some(reciprocal) = self.reciprocal(right) {
+                    let a = self.as_float(left)?;
+                    return Ok(Entry::new(Kind::Float, self.builder.ins().fmul(a, reciprocal)));
+                }
                 self.require_small(right)?;
                 self.require_nonzero(right)?;
                 let (a, b) = (self.as_float(left)?, self.as_float(right)?);

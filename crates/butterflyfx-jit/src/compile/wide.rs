@@ -4,7 +4,7 @@
 //! that conditions behind one another double the code; [`INSTRUCTIONS_MAX`] bounds it, and what is more, or is not plain
 //! arithmetic of floats, is left to the loop over rows. So is a whole piece in which a lane divided by zero.
 
-use super::{CONSTANT_BYTES, Refusal};
+use super::{CONSTANT_BYTES, FLOAT_AT, RECIPROCAL_AT, Refusal};
 use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
 use butterflyfx_formula::builtins::Builtin;
 use butterflyfx_formula::code::{Code, CompareOp, Op};
@@ -40,8 +40,8 @@ pub(super) fn signature() -> ir::Signature {
 #[derive(Clone, Copy)]
 enum Lanes {
     Floats(ir::Value),
-    /// An int constant, as a float; exact.
-    Int(ir::Value),
+    /// A constant, an int or not, as a float; exact. And its number.
+    Constant(ir::Value, u16),
     /// All ones where it holds.
     Mask(ir::Value),
 }
@@ -55,10 +55,11 @@ struct Outcome {
     failures: Option<ir::Value>,
 }
 
-#[derive(Clone, Copy)]
-enum Steps {
-    Known(i64),
-    Lanes(ir::Value),
+/// Steps of all lanes, and what some lanes take more.
+#[derive(Clone, Copy, Default)]
+struct Steps {
+    all: i64,
+    more: Option<ir::Value>,
 }
 
 struct Wide<'a, 'b, 'c> {
@@ -117,7 +118,7 @@ pub(super) fn emit(
 
     builder.switch_to_block(body);
     let (mut all_steps, mut all_failures) = (steps, failures);
-    let mut instructions = 0;
+    let (mut instructions, mut steps_of_all) = (0, 0);
     for register in 0..REGISTERS {
         let offset = builder.ins().iadd_imm_s(offset, (register * LANES * 8) as i64);
         let mut wide = Wide {
@@ -131,11 +132,12 @@ pub(super) fn emit(
             instructions: 0,
         };
         let outcome = wide.follow(0, Vec::new())?;
-        instructions = wide.instructions;
-        let steps = wide.steps(outcome.steps);
+        (instructions, steps_of_all) = (wide.instructions, outcome.steps.all);
         let to = builder.ins().iadd(results, offset);
         builder.ins().store(unaligned(), outcome.floats, to, 0);
-        all_steps = builder.ins().iadd(all_steps, steps);
+        if let Some(more) = outcome.steps.more {
+            all_steps = builder.ins().iadd(all_steps, more);
+        }
         if let Some(failed) = outcome.failures {
             all_failures = builder.ins().bor(all_failures, failed);
         }
@@ -149,7 +151,9 @@ pub(super) fn emit(
         (builder.ins().extractlane(lanes, 0), builder.ins().extractlane(lanes, 1))
     };
     let (a, b) = both(&mut builder, steps);
-    let steps = builder.ins().iadd(a, b);
+    let more = builder.ins().iadd(a, b);
+    let each = builder.ins().imul_imm_s(rows, steps_of_all);
+    let steps = builder.ins().iadd(each, more);
     let (a, b) = both(&mut builder, failures);
     let failures = builder.ins().bor(a, b);
     builder.ins().return_(&[steps, failures]);
@@ -252,8 +256,9 @@ impl Wide<'_, '_, '_> {
                 }
                 Op::Return => {
                     // The result's kind must not depend on the row: an int is none of a float's.
-                    let Lanes::Floats(floats) = pop(&mut stack)? else { return Err(Refusal::NotCovered) };
-                    let outcome = Outcome { floats, steps: Steps::Known(0), failures: None };
+                    let value = pop(&mut stack)?;
+                    let floats = self.floats(value)?;
+                    let outcome = Outcome { floats, steps: Steps::default(), failures: None };
                     return Ok(self.after(outcome, steps, failures));
                 }
                 _ => return Err(Refusal::NotCovered),
@@ -263,39 +268,30 @@ impl Wide<'_, '_, '_> {
 
     /// An outcome with what came before it.
     fn after(&mut self, outcome: Outcome, steps: i64, failures: Option<ir::Value>) -> Outcome {
-        let steps = match outcome.steps {
-            Steps::Known(more) => Steps::Known(steps + more),
-            Steps::Lanes(lanes) => {
-                let before = self.steps(Steps::Known(steps));
-                Steps::Lanes(self.builder.ins().iadd(lanes, before))
-            }
-        };
+        let steps = Steps { all: outcome.steps.all + steps, ..outcome.steps };
         Outcome { floats: outcome.floats, steps, failures: self.either(failures, outcome.failures) }
     }
 
     /// Of two ways each lane takes the one that its condition says.
     fn merge(&mut self, mask: ir::Value, then: &Outcome, otherwise: &Outcome) -> Outcome {
         let floats = self.choose(mask, then.floats, otherwise.floats);
-        let steps = match (then.steps, otherwise.steps) {
-            (Steps::Known(a), Steps::Known(b)) if a == b => Steps::Known(a),
-            (a, b) => {
-                let (a, b) = (self.steps(a), self.steps(b));
-                Steps::Lanes(self.builder.ins().bitselect(mask, a, b))
-            }
-        };
+        let steps = self.merge_steps(mask, then.steps, otherwise.steps);
         let on = then.failures.map(|failed| self.builder.ins().band(mask, failed));
         let off = otherwise.failures.map(|failed| self.builder.ins().band_not(failed, mask));
         Outcome { floats, steps, failures: self.either(on, off) }
     }
 
-    fn steps(&mut self, steps: Steps) -> ir::Value {
-        match steps {
-            Steps::Lanes(lanes) => lanes,
-            Steps::Known(steps) => {
-                let steps = self.builder.ins().iconst(I64, steps);
-                self.builder.ins().splat(I64X2, steps)
-            }
-        }
+    fn merge_steps(&mut self, mask: ir::Value, then: Steps, otherwise: Steps) -> Steps {
+        let on = then.more.map(|more| self.builder.ins().band(mask, more));
+        let off = otherwise.more.map(|more| self.builder.ins().band_not(more, mask));
+        let difference = (then.all != otherwise.all).then(|| {
+            let difference = self.builder.ins().iconst(I64, then.all - otherwise.all);
+            let lanes = self.builder.ins().splat(I64X2, difference);
+            self.builder.ins().band(mask, lanes)
+        });
+        let more = [on, off, difference].into_iter().flatten();
+        let more = more.reduce(|a, b| self.builder.ins().iadd(a, b));
+        Steps { all: otherwise.all, more }
     }
 
     fn either(&mut self, a: Option<ir::Value>, b: Option<ir::Value>) -> Option<ir::Value> {
@@ -323,32 +319,40 @@ impl Wide<'_, '_, '_> {
 
     fn constant(&mut self, index: u16) -> Result<Lanes, Refusal> {
         let facts = self.facts.get(usize::from(index)).ok_or(Refusal::NotCovered)?;
-        let at = i32::from(index) * CONSTANT_BYTES + 8;
-        let flags = MemFlagsData::trusted().with_readonly();
-        let load = |builder: &mut FunctionBuilder<'_>, constants| {
-            let value = builder.ins().load(F64, flags, constants, at);
-            builder.ins().splat(F64X2, value)
-        };
         match facts.kind {
-            Some(Kind::Float) => Ok(Lanes::Floats(load(self.builder, self.constants))),
-            Some(Kind::Int) if facts.is_small => Ok(Lanes::Int(load(self.builder, self.constants))),
-            _ => Err(Refusal::NotCovered),
+            Some(Kind::Float) => {}
+            Some(Kind::Int) if facts.is_small => {}
+            _ => return Err(Refusal::NotCovered),
         }
+        Ok(Lanes::Constant(self.splat(index, FLOAT_AT), index))
+    }
+
+    /// A word of a constant in all lanes.
+    fn splat(&mut self, index: u16, at: i32) -> ir::Value {
+        let flags = MemFlagsData::trusted().with_readonly();
+        let at = i32::from(index) * CONSTANT_BYTES + at;
+        let value = self.builder.ins().load(F64, flags, self.constants, at);
+        self.builder.ins().splat(F64X2, value)
     }
 
     fn floats(&self, value: Lanes) -> Result<ir::Value, Refusal> {
         match value {
             Lanes::Floats(floats) => Ok(floats),
+            Lanes::Constant(floats, index) if self.fact(index).kind == Some(Kind::Float) => Ok(floats),
             _ => Err(Refusal::NotCovered),
         }
+    }
+
+    /// What is known of a constant that was loaded.
+    fn fact(&self, index: u16) -> Facts {
+        self.facts[usize::from(index)]
     }
 
     /// Two operands of which at least one is a float.
     fn operands(&self, a: Lanes, b: Lanes) -> Result<(ir::Value, ir::Value), Refusal> {
         match (a, b) {
-            (Lanes::Floats(a), Lanes::Floats(b) | Lanes::Int(b)) | (Lanes::Int(a), Lanes::Floats(b)) => {
-                Ok((a, b))
-            }
+            (Lanes::Floats(a), Lanes::Floats(b) | Lanes::Constant(b, _))
+            | (Lanes::Constant(a, _), Lanes::Floats(b)) => Ok((a, b)),
             _ => Err(Refusal::NotCovered),
         }
     }
@@ -366,6 +370,16 @@ impl Wide<'_, '_, '_> {
             BinaryOp::Subtract => ins.fsub(a, b),
             BinaryOp::Multiply => ins.fmul(a, b),
             BinaryOp::Divide => {
+                if let Lanes::Constant(_, index) = right {
+                    let facts = self.fact(index);
+                    if facts.is_power_of_two {
+                        let reciprocal = self.splat(index, RECIPROCAL_AT);
+                        return Ok((Lanes::Floats(self.builder.ins().fmul(a, reciprocal)), None));
+                    }
+                    if facts.is_nonzero {
+                        return Ok((Lanes::Floats(self.builder.ins().fdiv(a, b)), None));
+                    }
+                }
                 let zero = self.builder.ins().f64const(0.0);
                 let zeros = self.builder.ins().splat(F64X2, zero);
                 let failed = self.builder.ins().fcmp(FloatCC::Equal, b, zeros);

@@ -254,9 +254,9 @@ fn formula_of(code: &str) -> Result<Formula, String> {
 /// Nanoseconds of a formula's machine code with two parameters of a kind in memory.
 fn machine_code(code: &str, kind: Kind, inputs: [u64; 2], times: u64) -> Result<f64, String> {
     let formula = formula_of(code)?;
-    let facts: Box<[Facts]> = formula.constants.iter().map(Facts::of).collect();
-    let signature = Signature::default().with(0, kind).with(1, kind);
     let template = formula.template.code().ok_or("the formula cannot be compiled")?;
+    let facts = Facts::of_constants(template, &formula.constants);
+    let signature = Signature::default().with(0, kind).with(1, kind);
     let assembled = Compiler::new()
         .and_then(|mut compiler| compiler.compile(template, signature, &facts))
         .map_err(|error| error.to_string())?;
@@ -298,7 +298,7 @@ fn compiling() -> Result<f64, String> {
     const TIMES: u64 = 200;
     let formula = formula_of(BRANCH)?;
     let code = formula.template.code().ok_or("the formula cannot be compiled")?;
-    let facts: Vec<Facts> = formula.constants.iter().map(Facts::of).collect();
+    let facts = Facts::of_constants(code, &formula.constants);
     let signature = Signature::default().with(0, Kind::Float).with(1, Kind::Float);
     let mut compiler = Compiler::new().map_err(|error| error.to_string())?;
     let (ns, result) = repeated(TIMES, || compiler.compile(code, signature, &facts));
