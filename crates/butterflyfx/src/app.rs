@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::config::Config;
 use crate::evaluation::Workers;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::room::Room;
 use butterflyfx_engine::Engine;
@@ -38,6 +39,8 @@ pub struct App {
     pub version: &'static str,
     /// Threads for work too long for a network thread. See [`crate::evaluation`].
     pub(crate) workers: Workers,
+    /// Work that nobody waits for. See [`crate::jobs`].
+    pub(crate) jobs: Jobs,
     /// Whether there is room for more.
     pub room: Room,
     /// Answers that the store had kept, until those who answer take them.
@@ -99,14 +102,15 @@ impl App {
         Ok(Arc::new(App {
             engine,
             queue,
-            metrics,
             started: Instant::now(),
             started_at: clock::now(),
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
+            jobs: Jobs::new(config.jobs_room(), Arc::clone(&metrics)),
             room: Room::default(),
             kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),
+            metrics,
             config,
         }))
     }

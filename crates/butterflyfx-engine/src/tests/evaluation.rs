@@ -92,6 +92,7 @@ fn outcome(result: Result<Evaluation, EngineError>) -> String {
                 RaiseKind::MissingParameter(name) => format!("missing {name}"),
                 RaiseKind::UnexpectedParameter(name) => format!("unexpected {name}"),
                 RaiseKind::ResultNotJson => "not JSON".to_owned(),
+                RaiseKind::Interrupted => "interrupted".to_owned(),
             };
             format!("{:X}: {kind}{at}", stopped.substrate_id.0)
         }

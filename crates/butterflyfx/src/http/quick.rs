@@ -8,6 +8,7 @@ use crate::server::quick::{QuickAnswer, QuickRequest};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json::Pull;
+use butterflyfx_formula::meter::Interrupt;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,12 +48,14 @@ impl Service {
         body: &mut String,
     ) -> Option<QuickAnswer> {
         let app = &self.api.app;
+        // Before the body is read in vain.
         if !app.engine.is_short(id).ok()? {
             return None;
         }
         read_parameters(app.engine.limits(), text, parameters)?;
         let started = Instant::now();
-        let evaluation = app.engine.evaluate(id, parameters, false).ok()?;
+        let brief = Interrupt::WhenLong;
+        let evaluation = app.engine.evaluate_until(id, parameters, false, brief).ok()?;
         let answered = Instant::now();
         invoke::write_invocation(app, id, &evaluation, answered - started, body).ok()?;
         app.metrics.evaluated(evaluation.cost.steps);
