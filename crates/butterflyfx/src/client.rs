@@ -10,7 +10,7 @@ tokio::task_local! {
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Client {
+pub(crate) struct Client {
     /// Where it comes from.
     pub(crate) address: Address,
     /// Which of the connections from there; no two of a process have the same number.

@@ -191,7 +191,10 @@ impl Jobs {
         let pushed_out = table.pushed_out() - before;
         drop(table);
         jobs.metrics.jobs.pushed_out(pushed_out);
-        let (number, ticket, view) = added.inspect_err(|_| app.metrics.overloaded())?;
+        if added.as_ref().is_err_and(|refusal| *refusal == JobRefusal::Full) {
+            app.metrics.overloaded();
+        }
+        let (number, ticket, view) = added?;
         let shared = Arc::clone(app);
         let run = Box::new(move || shared.jobs.run(&shared, number, &ticket, work));
         if !app.workers.submit_job(client, number, run) {

@@ -6,7 +6,7 @@
 pub mod app;
 pub mod bench;
 pub mod cli;
-pub mod client;
+mod client;
 pub mod clock;
 pub mod config;
 pub mod docs_ui;

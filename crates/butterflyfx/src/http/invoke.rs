@@ -93,6 +93,7 @@ fn accept(api: &Shared, id: SubstrateId, text: Bytes) -> Outcome<Response> {
         let outcome = app.engine.evaluate_until(id, &parameters, false, ticket.interrupt());
         match &outcome {
             Ok(evaluation) => app.metrics.evaluated(evaluation.cost.steps),
+            Err(error) if error.is_interrupted() => {}
             Err(_) => app.metrics.evaluation_failed(),
         }
         let mut out = String::with_capacity(256);

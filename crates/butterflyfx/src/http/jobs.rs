@@ -250,8 +250,7 @@ fn cursor_of(number: u64) -> Cursor {
 }
 
 fn number_of(cursor: &Cursor) -> Outcome<u64> {
-    let bytes = cursor.0.as_slice().try_into();
-    bytes.map(u64::from_be_bytes).map_err(|_| {
+    <[u8; 8]>::try_from(cursor.0.as_slice()).map(u64::from_be_bytes).map_err(|_| {
         Problem::new(
             Code::InvalidCursor,
             "the cursor is not one that this list gave out; start again without it",
@@ -284,7 +283,7 @@ fn answer(view: &View) -> Response {
             out.push_str(",\"");
             out.push_str(name);
             out.push_str("\":");
-            wire::ok_in_pieces([out.into(), text, Bytes::from_static(b"}")])
+            wire::ok_in_pieces([Bytes::from(out), text, Bytes::from_static(b"}")])
         }
     }
 }
