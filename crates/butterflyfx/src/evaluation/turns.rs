@@ -187,7 +187,10 @@ mod tests {
         let mut remove = |address: u8, number: u32| {
             waiting.remove(client(address, 0).address, Flow::Jobs, |one| *one == number)
         };
-        assert_eq!([remove(2, 10), remove(3, 10), remove(2, 20), remove(1, 10)], [None, None, Some(20), Some(10)]);
+        assert_eq!(
+            [remove(2, 10), remove(3, 10), remove(2, 20), remove(1, 10)],
+            [None, None, Some(20), Some(10)]
+        );
         assert_eq!((waiting.pop(), waiting.pop(), waiting.len()), (Some(11), None, 0));
     }
 

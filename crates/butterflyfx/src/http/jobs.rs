@@ -119,7 +119,7 @@ pub(super) struct JobPath {
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
     /// Seconds to wait for the end of the job before it is answered as it is; 0 where absent.
-    #[param(minimum = 0, maximum = 60)]
+    #[param(nullable = false, minimum = 0, maximum = 60)]
     wait: Option<u64>,
 }
 
@@ -129,7 +129,7 @@ pub(super) struct WaitQuery {
 #[into_params(parameter_in = Header)]
 pub(super) struct PreferHeader {
     /// `respond-async` (RFC 7240) makes a job of the request, which is answered 202 at once.
-    #[param(rename = "Prefer", example = "respond-async")]
+    #[param(rename = "Prefer", nullable = false, example = "respond-async")]
     prefer: Option<String>,
 }
 

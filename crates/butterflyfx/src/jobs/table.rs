@@ -352,7 +352,8 @@ impl Table {
             }
             let size = |share: &Share| if by_bytes { share.result_bytes } else { share.ended.len() };
             // Only when there is no room, and there are no more clients than jobs.
-            let most = self.shares.values().filter(|share| !share.ended.is_empty()).max_by_key(|one| size(one));
+            let most =
+                self.shares.values().filter(|share| !share.ended.is_empty()).max_by_key(|one| size(one));
             let Some(&(_, number)) = most.and_then(|share| share.ended.first()) else { return false };
             self.remove(number);
             self.pushed_out += 1;

@@ -94,7 +94,9 @@ impl Browsers {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag, Link, Location, Preference-Applied, Retry-After, X-Request-Id, Idempotency-Replayed"),
+            HeaderValue::from_static(
+                "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-Id, Idempotency-Replayed",
+            ),
         );
     }
 
@@ -106,7 +108,9 @@ impl Browsers {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, wanted.clone());
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"),
+            HeaderValue::from_static(
+                "Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id",
+            ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         response

@@ -61,6 +61,17 @@ fn metric(api: &Api, line: &str) {
     assert!(text.lines().any(|one| one == line), "no {line} in {text}");
 }
 
+#[track_caller]
+fn number_in(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// How often a worker has begun with the work of a request.
+fn waits(api: &Api) -> u64 {
+    number_in(&api.send("GET /metrics", "").text(), "butterflyfx_evaluation_wait_seconds_count")
+}
+
 #[test]
 fn an_invocation_is_a_job() {
     let api = Api::new();
@@ -134,7 +145,11 @@ fn what_can_be_told_at_once_is_refused_at_once() {
     fails(&path, r#"{"parameters":{"x":0}}"#, expected);
     fails(&path, "", json!({"status": 422, "code": "missing_parameter"}));
     fails(&format!("{id}/invoke/batch"), "{", json!({"status": 400, "code": "invalid_json"}));
-    fails("batch/invoke", "{}", json!({"code": "validation_failed", "errors": [{"pointer": "/invocations"}]}));
+    fails(
+        "batch/invoke",
+        "{}",
+        json!({"code": "validation_failed", "errors": [{"pointer": "/invocations"}]}),
+    );
 }
 
 #[test]
@@ -246,13 +261,15 @@ fn a_client_that_is_gone_does_not_keep_a_worker() {
     let endless = create(&api, "lambda", ENDLESS, json!({}));
     let short = create(&api, "lambda", "lambda: sum([1, 2])", json!({}));
     for path in ["invoke", "invoke/batch"] {
+        let before = waits(&api);
         let mut stream = api.server.connect();
         let body = if path == "invoke" { "" } else { r#"{"rows":[{}]}"# };
         let length = body.len();
-        let head = format!("POST /api/v1/substrates/{endless}/{path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "POST /api/v1/substrates/{endless}/{path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"
+        );
         std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).expect("send");
-        let waits = format!("butterflyfx_evaluation_wait_seconds_count {}", if path == "invoke" { 1 } else { 3 });
-        until("it runs", || api.send("GET /metrics", "").text().lines().any(|line| line == waits));
+        until("it runs", || waits(&api) > before);
         drop(stream);
         let request = format!("POST /api/v1/substrates/{short}/invoke");
         check(&api, &[(&request, "", 200, json!({"result": 3}))]);
@@ -296,7 +313,9 @@ fn jobs_are_forgotten_in_time() {
     // Also where nobody asks.
     submit(&api, &format!("POST /api/v1/substrates/{id}/invoke"), "");
     let none = |text: String| {
-        ["queued", "running", "kept"].iter().all(|name| text.contains(&format!("butterflyfx_jobs_{name} 0\n")))
+        ["queued", "running", "kept"]
+            .iter()
+            .all(|name| text.contains(&format!("butterflyfx_jobs_{name} 0\n")))
     };
     until("all are forgotten", || none(api.send("GET /metrics", "").text()));
 }
@@ -310,9 +329,10 @@ fn requests_and_results_have_bounded_room() {
     let expected = json!({"state": "failed", "problem": {"code": "limit_exceeded", "limit": "jobs_memory"}});
     assert_part(&expected, &job, "a long result");
     // Each takes the room of those before.
-    let jobs: Vec<String> =
-        (0..5).map(|_| submit(&api, &invoke, r#"{"parameters":{"n":25000}}"#)).collect();
-    until("all have ended", || jobs.iter().all(|id| !["queued", "running"].iter().any(|one| state(&api, id) == *one)));
+    let jobs: Vec<String> = (0..5).map(|_| submit(&api, &invoke, r#"{"parameters":{"n":25000}}"#)).collect();
+    until("all have ended", || {
+        jobs.iter().all(|id| !["queued", "running"].iter().any(|one| state(&api, id) == *one))
+    });
     let there: Vec<bool> = jobs.iter().map(|id| state(&api, id) == "succeeded").collect();
     assert_eq!(there, [false, false, false, true, true]);
     metric(&api, "butterflyfx_jobs_pushed_out_total 4");
@@ -338,16 +358,23 @@ fn a_key_makes_one_job() {
 fn what_is_long_by_its_values_is_begun_again_elsewhere() {
     let api = Api::new();
     // Short by its form: no loop, no function.
-    let id = create(&api, "lambda", "lambda x: [x + x == x + x, 1]", json!({}));
-    let invoke = format!("POST /api/v1/substrates/{id}/invoke");
-    let body = |count: usize| json!({"parameters": {"x": vec![0; count]}}).to_string();
-    check(&api, &[(&invoke, &body(10), 200, json!({"result": [true, 1]}))]);
-    metric(&api, "butterflyfx_evaluations_turned_long_total 0");
-    metric(&api, "butterflyfx_evaluation_wait_seconds_count 0");
-    check(&api, &[(&invoke, &body(30_000), 200, json!({"result": [true, 1]}))]);
-    metric(&api, "butterflyfx_evaluations_turned_long_total 1");
-    metric(&api, "butterflyfx_evaluation_wait_seconds_count 1");
-    metric(&api, "butterflyfx_evaluations_total 2");
+    let id = create(&api, "lambda", "lambda x: x + x == x + x", json!({}));
+    let turned = || {
+        let text = api.send("GET /metrics", "").text();
+        number_in(&text, "butterflyfx_evaluations_turned_long_total")
+    };
+    let check = |zeros: usize, turns: u64| {
+        let before = (turned(), waits(&api));
+        let request = format!("POST /api/v1/substrates/{id}/invoke");
+        let body = json!({"parameters": {"x": vec![0; zeros]}}).to_string();
+        check(&api, &[(&request, &body, 200, json!({"result": true}))]);
+        assert_eq!((turned(), waits(&api)), (before.0 + turns, before.1 + turns), "{zeros}");
+    };
+    check(10, 0);
+    // So short that the short way tries it first, and longer.
+    check(7_000, 1);
+    check(30_000, 1);
+    metric(&api, "butterflyfx_evaluations_total 3");
 }
 
 #[test]
