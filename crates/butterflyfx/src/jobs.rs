@@ -26,15 +26,15 @@ use tokio::sync::Notify;
 pub(crate) use id::JobId;
 pub(crate) use table::{Counts, Room};
 
-/// What a job does.
+/// What a job invokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Invokes a substrate.
-    InvokeSubstrate(SubstrateId),
-    /// Invokes many.
-    InvokeBatch,
-    /// Invokes a substrate over many rows.
-    InvokeRows(SubstrateId),
+    /// A substrate.
+    Substrate(SubstrateId),
+    /// Many of them.
+    Many,
+    /// A substrate over many rows.
+    Rows(SubstrateId),
 }
 
 /// Where a job is.
@@ -299,5 +299,77 @@ impl Jobs {
     /// How many there are.
     pub(crate) fn counts(&self) -> Counts {
         self.table.lock().counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::sync::mpsc;
+
+    fn app() -> Arc<App> {
+        App::new(Config { evaluation_threads: 1, ..Config::default() }).expect("threads")
+    }
+
+    fn submit(app: &Arc<App>, work: impl FnOnce(&Arc<Ticket>) -> Ending + Send + 'static) -> JobId {
+        let work = |_: &Arc<App>, ticket: &Arc<Ticket>| work(ticket);
+        Jobs::submit(app, Client::default(), Operation::Many, 10, work).expect("room").id
+    }
+
+    fn ended(app: &Arc<App>, id: JobId) -> Option<Ending> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+        runtime.block_on(app.jobs.view_at_end(id, Duration::from_secs(20)))?.ending
+    }
+
+    #[test]
+    fn a_panic_is_the_end_of_a_job_only() {
+        let app = app();
+        let done = || Ending::Succeeded(Bytes::from_static(b"{}"));
+        let bad = submit(&app, |_| panic!("on purpose"));
+        let good = submit(&app, move |_| done());
+        assert_eq!(ended(&app, bad), Some(Ending::Panicked));
+        assert_eq!(ended(&app, good), Some(done()));
+        assert_eq!(app.metrics.panics(), 1);
+    }
+
+    #[test]
+    fn a_cancelled_job_gives_back_what_it_holds() {
+        let app = app();
+        let (go, gate) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let busy = submit(&app, move |ticket| {
+            begun.send(()).expect("the test waits");
+            gate.recv().expect("the test says go");
+            assert!(ticket.stop.load(Ordering::Relaxed));
+            Ending::Succeeded(Bytes::new())
+        });
+        begins.recv().expect("it begins");
+        let held = Arc::new(());
+        let holds = Arc::clone(&held);
+        let waiting = submit(&app, move |_| {
+            drop(holds);
+            Ending::Succeeded(Bytes::new())
+        });
+        assert_eq!(Arc::strong_count(&held), 2);
+        assert!(Jobs::cancel_or_forget(&app, waiting));
+        assert_eq!(Arc::strong_count(&held), 1, "its work still waits");
+        assert!(Jobs::cancel_or_forget(&app, busy));
+        go.send(()).expect("it waits");
+        // What comes too late changes nothing.
+        let last = submit(&app, |_| Ending::Succeeded(Bytes::new()));
+        assert_eq!(ended(&app, last), Some(Ending::Succeeded(Bytes::new())));
+        assert_eq!(
+            [ended(&app, busy), ended(&app, waiting)],
+            [Some(Ending::Cancelled), Some(Ending::Cancelled)]
+        );
+    }
+
+    #[test]
+    fn a_stopped_program_takes_no_jobs() {
+        let app = app();
+        Jobs::stop(&app);
+        let refused = Jobs::submit(&app, Client::default(), Operation::Many, 0, |_, _| Ending::Panicked);
+        assert_eq!(refused.err(), Some(JobRefusal::Stopping));
     }
 }

@@ -87,7 +87,7 @@ fn accept(api: &Shared, id: SubstrateId, text: Bytes) -> Outcome<Response> {
     parameters_in(&api.app, &text)?;
     // As text it takes the bytes it is counted for, and none of the buffer that it came in.
     let text: Box<[u8]> = text.as_ref().into();
-    jobs::accept(api, Operation::InvokeSubstrate(id), text.len(), move |app, ticket| {
+    jobs::accept(api, Operation::Substrate(id), text.len(), move |app, ticket| {
         let parameters = parameters_in(app, &text)?;
         let started = Instant::now();
         let outcome = app.engine.evaluate_until(id, &parameters, false, ticket.interrupt());
@@ -468,7 +468,7 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
     let text = read_batch(&api, &head.headers, body).await?;
     if prefer::is_async(&head.headers) {
         let text: Box<[u8]> = text.as_ref().into();
-        return jobs::accept(&api, Operation::InvokeBatch, text.len(), move |app, ticket| {
+        return jobs::accept(&api, Operation::Many, text.len(), move |app, ticket| {
             answer_many(app, &text, Budget::of_job(app, ticket))
         });
     }
@@ -658,7 +658,7 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     let text = read_batch(&api, &head.headers, body).await?;
     if prefer::is_async(&head.headers) {
         let text: Box<[u8]> = text.as_ref().into();
-        return jobs::accept(&api, Operation::InvokeRows(id), text.len(), move |app, ticket| {
+        return jobs::accept(&api, Operation::Rows(id), text.len(), move |app, ticket| {
             answer_rows(app, id, &text, Budget::of_job(app, ticket))
         });
     }

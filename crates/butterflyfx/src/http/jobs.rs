@@ -32,11 +32,13 @@ const WAIT_SECONDS_MAX: u64 = 60;
 /// What a job does: the `operationId` of the request that asked for it.
 #[derive(ToSchema, Serialize)]
 #[allow(dead_code, reason = "it describes the answer, which is written by hand")]
-#[serde(rename_all = "snake_case")]
 pub(super) enum JobOperation {
-    InvokeSubstrate,
-    InvokeBatch,
-    InvokeRows,
+    #[serde(rename = "invoke_substrate")]
+    Substrate,
+    #[serde(rename = "invoke_batch")]
+    Many,
+    #[serde(rename = "invoke_rows")]
+    Rows,
 }
 
 /// Where a job is.
@@ -163,9 +165,9 @@ pub(super) fn accept(
 /// The path of the request that asked for a job: the `instance` of its problem.
 fn path_of(operation: Operation) -> String {
     match operation {
-        Operation::InvokeSubstrate(id) => format!("/api/v1/substrates/{id}/invoke"),
-        Operation::InvokeBatch => "/api/v1/substrates/batch/invoke".to_owned(),
-        Operation::InvokeRows(id) => format!("/api/v1/substrates/{id}/invoke/batch"),
+        Operation::Substrate(id) => format!("/api/v1/substrates/{id}/invoke"),
+        Operation::Many => "/api/v1/substrates/batch/invoke".to_owned(),
+        Operation::Rows(id) => format!("/api/v1/substrates/{id}/invoke/batch"),
     }
 }
 
@@ -294,9 +296,9 @@ fn write_members(view: &View, out: &mut String) {
     out.push_str(&view.id.to_string());
     out.push_str("\",\"operation\":\"");
     let (name, substrate_id) = match view.operation {
-        Operation::InvokeSubstrate(id) => ("invoke_substrate", Some(id)),
-        Operation::InvokeBatch => ("invoke_batch", None),
-        Operation::InvokeRows(id) => ("invoke_rows", Some(id)),
+        Operation::Substrate(id) => ("invoke_substrate", Some(id)),
+        Operation::Many => ("invoke_batch", None),
+        Operation::Rows(id) => ("invoke_rows", Some(id)),
     };
     out.push_str(name);
     if let Some(id) = substrate_id {

@@ -181,7 +181,7 @@ impl Table {
         self.request_bytes += bytes;
         self.bytes += bytes;
         let ticket = Arc::new(Ticket::new());
-        if matches!(operation, Operation::InvokeSubstrate(_)) {
+        if matches!(operation, Operation::Substrate(_)) {
             ticket.set_total(1);
         }
         let job = Job {
@@ -379,7 +379,7 @@ mod tests {
 
     fn add(table: &mut Table, now: Instant, client: u8, bytes: usize) -> Result<(u64, JobId), JobRefusal> {
         let id = JobId::new().expect("random bits");
-        let added = table.add(now, id, address(client), Operation::InvokeBatch, bytes);
+        let added = table.add(now, id, address(client), Operation::Many, bytes);
         added.map(|(number, _, _)| (number, id))
     }
 
