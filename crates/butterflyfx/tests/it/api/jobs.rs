@@ -284,10 +284,11 @@ fn one_address_does_not_keep_another_waiting() {
     let invoke = format!("POST /api/v1/substrates/{short}/invoke");
     let busy = submit(&api, &format!("POST /api/v1/substrates/{endless}/invoke"), "");
     running(&api, &busy);
-    // All that one address may have: half of all, the one that runs included.
+    // All that one address may have: half of all, the one that runs included. A key makes no difference.
     let mut many = Vec::new();
     let refused = loop {
-        let reply = api.send_with(&invoke, &[ASYNC], b"");
+        let key = many.len().to_string();
+        let reply = api.send_with(&invoke, &[ASYNC, ("idempotency-key", &key)], b"");
         if reply.status == 503 {
             break reply;
         }
