@@ -65,16 +65,26 @@ pub(crate) struct Element {
 
 /// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum CompareOp {
+pub enum CompareOp {
+    /// `==`
     Equal,
+    /// `!=`
     NotEqual,
+    /// `<`
     Less,
+    /// `<=`
     LessOrEqual,
+    /// `>`
     Greater,
+    /// `>=`
     GreaterOrEqual,
+    /// `in`
     In,
+    /// `not in`
     NotIn,
+    /// `is`
     Is,
+    /// `is not`
     IsNot,
 }
 
@@ -135,9 +145,13 @@ pub(crate) enum FormatPart {
 
 /// `!s`, `!r`, `!a`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Conversion {
+pub enum Conversion {
+    /// None given.
     None,
+    /// `!s`
     Str,
+    /// `!r`
     Repr,
+    /// `!a`
     Ascii,
 }

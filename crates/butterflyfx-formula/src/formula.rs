@@ -1,5 +1,6 @@
 //! A checked formula: what registering keeps and evaluating runs.
 
+use crate::code::Op;
 use crate::dict::Dict;
 use crate::error::{FormulaError, FormulaErrorKind, Raise, RaiseKind, Result, Span};
 use crate::interpret::Interpreter;
@@ -8,7 +9,7 @@ use crate::limits::{Limit, Limits};
 use crate::lower::{self, Lowered};
 use crate::parse;
 use crate::scan::{self, span_between};
-use crate::template::{Op, Unit, UnitParameter};
+use crate::template::{Unit, UnitParameter};
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -49,6 +50,14 @@ pub struct Binding {
     pub(crate) parameters: Vec<u32>,
     /// The place of each name that is read out of `**kw`.
     pub(crate) names: Vec<u32>,
+}
+
+impl Binding {
+    /// The place of each parameter, then of each of the template's names; one beyond every row where
+    /// there is none.
+    pub fn places(&self) -> impl Iterator<Item = u32> {
+        self.parameters.iter().chain(&self.names).copied()
+    }
 }
 
 /// No place.

@@ -10,6 +10,7 @@
 
 mod ast;
 pub mod builtins;
+pub mod code;
 pub mod dict;
 pub mod document;
 pub mod error;

@@ -9,6 +9,7 @@ mod scopes;
 
 use crate::ast::*;
 use crate::builtins::Builtin;
+use crate::code::{MATH_CONSTANTS, Op};
 use crate::error::{FormulaError, FormulaErrorKind};
 use crate::expression_type::ExpressionType;
 use crate::limits::{Limit, Limits};

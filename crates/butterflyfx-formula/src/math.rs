@@ -134,38 +134,83 @@ enum Infinite {
     Pole,
 }
 
+/// Functions of one float that are one computation, and what an infinite result of it means.
+#[inline]
+fn elementary(function: MathFunction) -> Option<(Infinite, fn(f64) -> f64)> {
+    use Infinite::{Overflow, Pole};
+    use MathFunction as F;
+    Some(match function {
+        F::Acos => (Pole, f64::acos),
+        F::Acosh => (Pole, float::acosh),
+        F::Asin => (Pole, f64::asin),
+        F::Asinh => (Pole, float::asinh),
+        F::Atan => (Pole, f64::atan),
+        F::Atanh => (Pole, float::atanh),
+        F::Cbrt => (Pole, float::cbrt),
+        F::Cos => (Pole, f64::cos),
+        F::Cosh => (Overflow, f64::cosh),
+        F::Erf => (Overflow, float::erf),
+        F::Erfc => (Overflow, float::erfc),
+        F::Exp => (Overflow, f64::exp),
+        F::Exp2 => (Overflow, f64::exp2),
+        F::Expm1 => (Overflow, f64::exp_m1),
+        F::Fabs => (Pole, f64::abs),
+        F::Log1p => (Pole, log1p),
+        F::Sin => (Pole, f64::sin),
+        F::Sinh => (Overflow, f64::sinh),
+        F::Sqrt => (Pole, f64::sqrt),
+        F::Tan => (Pole, f64::tan),
+        F::Tanh => (Pole, f64::tanh),
+        _ => return None,
+    })
+}
+
+/// The C library's log1p loses the sign of zero on some systems.
+fn log1p(x: f64) -> f64 {
+    if x == 0.0 { x } else { x.ln_1p() }
+}
+
+/// A function of `math` of one float, for machine code: what it computes where it is finite. Not finite or `None` may also
+/// be an exception, or not covered.
+#[inline]
+pub fn of_one_float(function: MathFunction, x: f64) -> Option<f64> {
+    use MathFunction as F;
+    let logarithm = |log: fn(f64) -> f64| (x > 0.0 && x.is_finite()).then(|| log(x));
+    match function {
+        F::Gamma => float::gamma(x).ok(),
+        F::Lgamma => float::lgamma(x).ok(),
+        F::Log => logarithm(f64::ln),
+        F::Log2 => logarithm(f64::log2),
+        F::Log10 => logarithm(f64::log10),
+        _ => elementary(function).map(|(_, compute)| compute(x)),
+    }
+}
+
+/// A function of `math` of two floats, as [`of_one_float`].
+#[inline]
+pub fn of_two_floats(function: MathFunction, x: f64, y: f64) -> Option<f64> {
+    use MathFunction as F;
+    match function {
+        F::Atan2 => Some(float::atan2(x, y)),
+        F::Fmod => float::fmod(x, y).ok(),
+        F::Pow => float::pow(x, y).ok(),
+        F::Remainder => Some(float::remainder(x, y)),
+        F::Log => {
+            let (log, base) = (of_one_float(F::Log, x)?, of_one_float(F::Log, y)?);
+            (base != 0.0).then(|| log / base)
+        }
+        _ => None,
+    }
+}
+
 /// Calls a function of `math`.
 ///
 /// # Errors
 /// CPython's exceptions for wrong arguments; a limit.
 pub fn call(vm: &mut Interpreter, function: MathFunction, arguments: Arguments<'_>) -> Result<Value> {
-    use Infinite::{Overflow, Pole};
     use MathFunction as F;
     let meter = &mut vm.meter;
-    let unary = |infinite, compute: fn(f64) -> f64| unary(function, arguments, infinite, compute);
     match function {
-        F::Acos => unary(Pole, f64::acos),
-        F::Acosh => unary(Pole, float::acosh),
-        F::Asin => unary(Pole, f64::asin),
-        F::Asinh => unary(Pole, float::asinh),
-        F::Atan => unary(Pole, f64::atan),
-        F::Atanh => unary(Pole, float::atanh),
-        F::Cbrt => unary(Pole, float::cbrt),
-        F::Cos => unary(Pole, f64::cos),
-        F::Cosh => unary(Overflow, f64::cosh),
-        F::Erf => unary(Overflow, float::erf),
-        F::Erfc => unary(Overflow, float::erfc),
-        F::Exp => unary(Overflow, f64::exp),
-        F::Exp2 => unary(Overflow, f64::exp2),
-        F::Expm1 => unary(Overflow, f64::exp_m1),
-        F::Fabs => unary(Pole, f64::abs),
-        // The C library's log1p loses the sign of zero on some systems.
-        F::Log1p => unary(Pole, |x| if x == 0.0 { x } else { x.ln_1p() }),
-        F::Sin => unary(Pole, f64::sin),
-        F::Sinh => unary(Overflow, f64::sinh),
-        F::Sqrt => unary(Pole, f64::sqrt),
-        F::Tan => unary(Pole, f64::tan),
-        F::Tanh => unary(Pole, f64::tanh),
         F::Degrees => Ok(Value::float(only_float(function, arguments)? * (180.0 / PI))),
         F::Radians => Ok(Value::float(only_float(function, arguments)? * (PI / 180.0))),
         F::Isfinite => Ok(Value::Bool(only_float(function, arguments)?.is_finite())),
@@ -209,6 +254,11 @@ pub fn call(vm: &mut Interpreter, function: MathFunction, arguments: Arguments<'
         F::Perm => {
             let [n, k] = arguments::positional(function.full_name(), arguments, 1)?;
             integer::perm(meter, n.unwrap_or(&Value::None), k.unwrap_or(&Value::None))
+        }
+        _ => {
+            // All others are: a name without a computation is found by the first test that calls it.
+            let (infinite, compute) = elementary(function).ok_or_else(domain_error)?;
+            unary(function, arguments, infinite, compute)
         }
     }
 }

@@ -118,6 +118,12 @@ impl Meter {
         }
     }
 
+    /// Whether `n` steps are left.
+    #[inline]
+    pub fn has_steps(&self, n: u64) -> bool {
+        self.fuel >= n || self.fuel + self.reserve >= n
+    }
+
     /// Pays for `n` bytes about to be allocated.
     #[inline]
     pub fn bytes(&mut self, n: u64) -> Result<()> {

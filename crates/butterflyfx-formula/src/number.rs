@@ -101,6 +101,16 @@ pub fn binary(meter: &mut Meter, op: BinaryOp, a: &Value, b: &Value) -> Result<O
     }
 }
 
+/// `a op b` of two floats; `None` where that is an exception, or no operator of floats.
+pub fn binary_float(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
+    if float::has(op) { float::binary(op, a, b).ok() } else { None }
+}
+
+/// `round(x, digits)` of a float, and the steps that it costs.
+pub fn round_to_digits(x: f64, digits: u64) -> (f64, u64) {
+    float::round_to_digits(x, digits)
+}
+
 /// `-a`, `+a`, `~a` for a number.
 pub fn unary(meter: &mut Meter, op: UnaryOp, a: &Value) -> Result<Option<Value>> {
     let Some(number) = Number::of(a) else { return Ok(None) };

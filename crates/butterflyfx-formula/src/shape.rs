@@ -12,11 +12,11 @@
 //! not sure about (prefixed, escaped or triple-quoted strings, comments, exponents, line breaks,
 //! letters beyond ASCII) has no skeleton, and numbers in any but the plainest form stay part of it.
 
+use crate::code::Op;
 use crate::error::FormulaError;
 use crate::expression_type::ExpressionType;
 use crate::formula::{Formula, Template, Templates, lowered};
 use crate::limits::Limits;
-use crate::template::Op;
 use crate::value::Value;
 use smallvec::SmallVec;
 use std::hash::BuildHasher;

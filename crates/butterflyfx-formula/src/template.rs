@@ -7,153 +7,10 @@
 //! found by lowering the text again. Types are not fixed by the code, so machine code and columns
 //! can specialise it and fall back to it at any instruction.
 
-use crate::ast::{CompareOp, Conversion};
-use crate::builtins::Builtin;
-use crate::math::MathFunction;
-use crate::methods::Method;
-use crate::operate::{BinaryOp, UnaryOp};
+use crate::code::{Attachment, Code, Op};
 use crate::shape::Shapes;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-/// One instruction. Comments show the stack before and after, top at the right. Each costs one
-/// step; what an operation does beyond that is charged by the operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Op {
-    /// `-> constant`
-    Constant(u16),
-    /// `-> None` where the text leaves a value out.
-    Nothing,
-    /// `-> pi`, `e`, `tau`, `inf`, `nan`: an index into [`MATH_CONSTANTS`].
-    MathConstant(u8),
-    /// `-> function`
-    Builtin(Builtin),
-    /// `-> function`
-    Math(MathFunction),
-    /// `-> value` of a variable of this unit that is bound for sure.
-    Local(u16),
-    /// `-> value` of a comprehension's variable that may not be bound yet.
-    LocalChecked(u16),
-    /// `-> value` of a variable of this unit that inner functions see.
-    Cell(u16),
-    /// `-> value` of a variable of an outer unit.
-    Captured(u16),
-    /// `value ->`
-    StoreLocal(u16),
-    /// `value ->`
-    StoreCell(u16),
-    /// Makes a variable unbound: a comprehension begins.
-    ClearLocal(u16),
-    /// Makes a fresh cell for a variable: a comprehension begins.
-    MakeCell(u16),
-    /// `-> kw.get(name, constant)` where `kw` is the formula's `**` parameter.
-    KeywordOrConstant {
-        /// Index into the template's names.
-        name: u16,
-        /// Index into the constants.
-        constant: u16,
-    },
-    /// `default -> kw.get(name, default)`
-    KeywordOr(u16),
-    /// `-> kw.get(name)`
-    KeywordOrNone(u16),
-    /// `-> kw[name]`
-    Keyword(u16),
-    /// `a -> op a`
-    Unary(UnaryOp),
-    /// `a -> not a`
-    Not,
-    /// `a b -> a op b`
-    Binary(BinaryOp),
-    /// `a b -> a op b`
-    Compare(CompareOp),
-    /// `a b -> b` where the comparison holds; else `-> False` and jumps: a chain goes on or ends.
-    CompareChain(CompareOp, u32),
-    /// Goes to an instruction.
-    Jump(u32),
-    /// `a ->`, jumps where `a` is false.
-    JumpIfFalse(u32),
-    /// `a -> a` and jumps where `a` is false, else `a ->`.
-    JumpIfFalseOrPop(u32),
-    /// `a -> a` and jumps where `a` is true, else `a ->`.
-    JumpIfTrueOrPop(u32),
-    /// `a1 .. an -> [a1, .., an]`
-    BuildList(u16),
-    /// `a1 .. an -> (a1, .., an)`
-    BuildTuple(u16),
-    /// Begins a list on the builder stack.
-    NewList,
-    /// `a ->`, appended to the top builder.
-    Append,
-    /// `iterable ->`, its elements appended to the top builder.
-    Extend,
-    /// `-> list` from the top builder.
-    FinishList,
-    /// `-> tuple` from the top builder.
-    FinishTuple,
-    /// Begins a dict on the builder stack.
-    NewDict,
-    /// `k1 v1 .. kn vn ->`, set in the top builder.
-    Insert(u16),
-    /// `mapping ->`, merged into the top builder.
-    Update,
-    /// `mapping ->`, merged as keyword arguments: string keys, none twice.
-    UpdateKeywords,
-    /// `value ->`, a keyword argument with this name, not there yet.
-    InsertKeyword(u16),
-    /// `-> dict` from the top builder.
-    FinishDict,
-    /// `iterable ->`, an iterator on the loop stack.
-    GetIter,
-    /// `-> element` of the top loop; at its end drops the loop and jumps.
-    ForNext(u32),
-    /// `iterable -> vn .. v1`, exactly n elements, the first on top.
-    Unpack(u16),
-    /// `iterable -> .. starred list ..`: so many before and after the star, the first on top.
-    UnpackStar(u16, u16),
-    /// `value index -> value[index]`
-    Subscript,
-    /// `value start stop step -> value[start:stop:step]`
-    Slice,
-    /// `value -> value.method`
-    BindMethod(Method),
-    /// `value -> value`, or the `AttributeError`, before arguments are evaluated.
-    CheckMethod(Method),
-    /// `value a1 .. an -> value.method(a1, .., an)`
-    CallMethod(Method, u16),
-    /// `a1 .. an -> builtin(a1, .., an)`
-    CallBuiltin(Builtin, u16),
-    /// `a1 .. an -> math.function(a1, .., an)`
-    CallMath(MathFunction, u16),
-    /// `f a1 .. an -> f(a1, .., an)`
-    Call(u16),
-    /// `f a1 .. an k1 .. km -> f(a1, .., an, name1=k1, ..)`; the names are a keyword list.
-    CallKeywords {
-        /// Positional arguments.
-        positional: u16,
-        /// Index into the template's keyword lists.
-        names: u16,
-    },
-    /// `f tuple dict -> f(*tuple, **dict)`
-    CallUnpacked,
-    /// `d1 .. dn -> function` of a unit, with its defaults.
-    MakeFunction(u16),
-    /// `-> generator` of a unit, over the top loop.
-    MakeGenerator(u16),
-    /// `value -> text`
-    Format(Conversion),
-    /// `value spec -> text`
-    FormatSpec(Conversion),
-    /// `t1 .. tn -> text`
-    BuildText(u16),
-    /// `value ->`, hands it out of a generator.
-    Yield,
-    /// `value ->`, the unit's result.
-    Return,
-}
-
-/// The constants of `math`, by the index in [`Op::MathConstant`].
-pub(crate) const MATH_CONSTANTS: [&str; 5] = ["pi", "e", "tau", "inf", "nan"];
 
 /// Where a unit finds a variable of an outer unit when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,6 +66,7 @@ pub struct Template {
     pub(crate) reads_rest: bool,
     pub(crate) constants: u16,
     names_of_parameters: Vec<Arc<str>>,
+    attachment: Attachment,
 }
 
 impl Template {
@@ -235,6 +93,7 @@ impl Template {
             reads_rest,
             constants,
             names_of_parameters,
+            attachment: Attachment::default(),
         }
     }
 
@@ -262,6 +121,23 @@ impl Template {
     /// that walks its argument, so that it may run on a network thread.
     pub fn is_short(&self) -> bool {
         self.is_short
+    }
+
+    /// What can be compiled of it; `None` where it is more than one unit or needs its `**kw` as a value.
+    pub fn code(&self) -> Option<Code<'_>> {
+        let unit = &self.units[0];
+        let is_one = self.units.len() == 1 + self.default_units.iter().flatten().count();
+        (is_one && !self.reads_rest && unit.cells == 0).then(|| Code {
+            ops: &unit.ops,
+            parameters: &self.names_of_parameters,
+            names: &self.names,
+            constants: self.constant_count(),
+        })
+    }
+
+    /// What another crate keeps with it.
+    pub fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// How many constants the code refers to.

@@ -2,11 +2,12 @@
 
 use super::{Builder, Cell, Generator, Interpreter, Iter, Program, UNBOUND, is_unbound};
 use crate::ast::{CompareOp, Conversion};
+use crate::code::{MATH_CONSTANTS, Op};
 use crate::dict::Dict;
 use crate::error::{ExceptionKind, Raise, Result};
 use crate::interpret::Function;
 use crate::operate::BinaryOp;
-use crate::template::{Capture, MATH_CONSTANTS, Op, Unit};
+use crate::template::{Capture, Unit};
 use crate::value::{BoundMethod, Value};
 use crate::{builtins, format, math, methods, operate, sequence};
 use std::cmp::Ordering;

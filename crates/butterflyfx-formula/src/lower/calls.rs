@@ -3,9 +3,9 @@
 use super::Lowerer;
 use crate::ast::{Argument, Bytes, Expr, ExprKind};
 use crate::builtins::Builtin;
+use crate::code::Op;
 use crate::expression_type::ExpressionType;
 use crate::parse::Parsed;
-use crate::template::Op;
 use crate::value::Value;
 
 impl Lowerer<'_> {

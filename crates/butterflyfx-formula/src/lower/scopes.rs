@@ -3,6 +3,7 @@
 use super::{Lowered, Lowerer, did_you_mean};
 use crate::ast::Bytes;
 use crate::builtins::Builtin;
+use crate::code::Op;
 use crate::expression_type::ExpressionType;
 use crate::parse::Parsed;
 use crate::template::*;

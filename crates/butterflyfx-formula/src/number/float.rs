@@ -113,27 +113,34 @@ pub(super) fn power(a: f64, b: f64) -> Result<f64> {
 }
 
 /// Beyond this many decimal digits every float is itself.
-const ROUND_DIGITS_MAX: i64 = 323;
+const ROUND_DIGITS_MAX: u64 = 323;
 /// Below this, every float rounds to 0.
 const ROUND_DIGITS_MIN: i64 = -308;
 /// From 2**52 on, floats have no fraction.
 const WHOLE_FROM: f64 = 4_503_599_627_370_496.0;
 
+/// To so many digits behind the point, and the steps that it costs.
+pub(super) fn round_to_digits(x: f64, digits: u64) -> (f64, u64) {
+    let has_no_such_digits = !x.is_finite() || x == 0.0 || digits > ROUND_DIGITS_MAX || x.abs() >= WHOLE_FROM;
+    if has_no_such_digits {
+        return (x, 0);
+    }
+    let decimal = format!("{x:.*}", digits as usize);
+    (decimal.parse().unwrap_or(x), digits)
+}
+
 /// `round(x, digits)`: the float nearest to the decimal number nearest to `x`, exact ties to even.
 pub(super) fn round(meter: &mut Meter, x: f64, digits: i64) -> Result<f64> {
-    if !x.is_finite() || x == 0.0 || digits > ROUND_DIGITS_MAX {
+    if let Ok(digits) = u64::try_from(digits) {
+        // At most some hundred steps of work, paid right after.
+        let (rounded, steps) = round_to_digits(x, digits);
+        return meter.steps(steps).map(|()| rounded);
+    }
+    if !x.is_finite() || x == 0.0 {
         return Ok(x);
     }
     if digits < ROUND_DIGITS_MIN {
         return Ok(0.0_f64.copysign(x));
-    }
-    if digits >= 0 {
-        if x.abs() >= WHOLE_FROM {
-            return Ok(x);
-        }
-        meter.steps(digits as u64)?;
-        let decimal = format!("{x:.*}", digits as usize);
-        return Ok(decimal.parse().unwrap_or(x));
     }
     meter.steps(digits.unsigned_abs() / 16)?;
     let unit = BigUint::from(10_u8).pow(digits.unsigned_abs() as u32);

@@ -1,0 +1,529 @@
+//! What is worth compiling, when, and for how long it is kept.
+//!
+//! A formula runs interpreted until its template is hot. Then a thread compiles it for the kinds of values at hand, and whoever
+//! invokes a formula of that template from then on with such values runs the code. Code hangs on its template, so that formulas share
+//! it and it goes when the last of them is deleted; there is a bound on all of it together.
+
+use crate::code::{Gauge, MachineCode};
+use crate::compile::{Compiler, Refusal};
+use crate::kind::{Facts, INPUTS_MAX, Kind, Signature, payloads};
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::error::Result;
+use butterflyfx_formula::formula::{Binding, Formula, Template};
+use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_formula::value::Value;
+use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+
+/// Invocations of a template after which it is compiled: some microseconds of interpreting, against a hundred of
+/// compiling that pay off when it goes on like this.
+const HOT: u32 = 200;
+
+/// Codes of one template: kinds of its inputs, and what is known of constants.
+const CODES_PER_TEMPLATE_MAX: usize = 8;
+
+/// Templates that may wait for the compiler. Those that find no room ask again later.
+const WAITING_MAX: usize = 256;
+
+/// Bytes of executable memory for all templates together: some four thousand codes of one page.
+pub const CODE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Times in a row that code may hand over before a thread leaves it alone for this formula.
+const HAND_OVERS_MAX: u32 = 64;
+
+/// When formulas are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Never.
+    Off,
+    /// On a thread of its own, once a template is hot.
+    WhenHot,
+    /// At once, on the thread that asks: for tests and measurements.
+    AtOnce,
+}
+
+/// The compiler of one engine.
+#[derive(Clone, Debug)]
+pub struct Jit {
+    mode: Mode,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    gauge: Arc<Gauge>,
+    compiled: AtomicU64,
+    refused: AtomicU64,
+    /// Made with the first template that is hot.
+    queue: OnceLock<Option<SyncSender<Request>>>,
+    /// All tiers that have code, for whoever looks for some to drop.
+    tiers: Mutex<Vec<Weak<Tier>>>,
+}
+
+/// What there is, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Codes alive.
+    pub codes: u64,
+    /// Bytes of executable memory.
+    pub bytes: u64,
+    /// Codes ever made.
+    pub compiled: u64,
+    /// Templates and signatures for which none could be made.
+    pub refused: u64,
+}
+
+struct Request {
+    template: Weak<Template>,
+    tier: Weak<Tier>,
+    signature: Signature,
+    facts: Box<[Facts]>,
+}
+
+/// What hangs on a template.
+#[derive(Debug, Default)]
+struct Tier {
+    heat: AtomicU32,
+    /// Grows with each change of `codes`.
+    generation: AtomicU32,
+    /// Whether code ran since somebody looked for code to drop.
+    is_used: AtomicBool,
+    codes: RwLock<SmallVec<[Slot; 1]>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    signature: Signature,
+    facts: Box<[Facts]>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Ready(Arc<MachineCode>),
+    Refused,
+}
+
+impl Jit {
+    /// A compiler; it costs nothing before the first template is hot.
+    pub fn new(mode: Mode) -> Jit {
+        Jit { mode, shared: Arc::default() }
+    }
+
+    /// When it compiles.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What there is.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            codes: self.shared.gauge.codes(),
+            bytes: self.shared.gauge.bytes(),
+            compiled: self.shared.compiled.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Asks for code, once for each signature.
+    #[cold]
+    fn request(&self, template: &Arc<Template>, tier: &Arc<Tier>, signature: Signature, facts: &[Facts]) {
+        {
+            let mut codes = tier.codes.write();
+            let is_there = codes.iter().any(|slot| slot.signature == signature && *slot.facts == *facts);
+            if is_there || codes.len() >= CODES_PER_TEMPLATE_MAX {
+                return;
+            }
+            codes.push(Slot { signature, facts: facts.into(), state: State::Waiting });
+        }
+        let request = Request {
+            template: Arc::downgrade(template),
+            tier: Arc::downgrade(tier),
+            signature,
+            facts: facts.into(),
+        };
+        if self.mode == Mode::AtOnce {
+            return self.shared.compile(&mut None, &request);
+        }
+        let shared = &self.shared;
+        let queue = shared.queue.get_or_init(|| {
+            let (sender, requests) = sync_channel(WAITING_MAX);
+            // The thread must not keep alive what ends it.
+            let weak = Arc::downgrade(shared);
+            let thread = thread::Builder::new().name("compiler".into());
+            thread.spawn(move || compile_all(&weak, &requests)).ok().map(|_| sender)
+        });
+        let is_queued = queue.as_ref().is_some_and(|queue| queue.try_send(request).is_ok());
+        if !is_queued {
+            tier.take_back(signature, facts);
+        }
+    }
+}
+
+fn compile_all(shared: &Weak<Shared>, requests: &Receiver<Request>) {
+    let mut compiler = None;
+    while let Ok(request) = requests.recv() {
+        let Some(shared) = shared.upgrade() else { break };
+        shared.compile(&mut compiler, &request);
+    }
+}
+
+impl Shared {
+    /// Compiles what was asked for, with a compiler that is kept.
+    fn compile(&self, compiler: &mut Option<Compiler>, request: &Request) {
+        let (Some(template), Some(tier)) = (request.template.upgrade(), request.tier.upgrade()) else {
+            return;
+        };
+        if self.gauge.bytes() >= CODE_BYTES_MAX && !self.make_room() {
+            // Hot ones ask again.
+            return tier.take_back(request.signature, &request.facts);
+        }
+        let made = catch_unwind(AssertUnwindSafe(|| self.machine_code(compiler, &template, request)));
+        let made = made.unwrap_or_else(|_| {
+            *compiler = None;
+            Err(Refusal::Generator("the code generator failed".into()))
+        });
+        let counter = if made.is_ok() { &self.compiled } else { &self.refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let is_first = tier.settle(request, made.ok());
+        if is_first {
+            let mut tiers = self.tiers.lock();
+            if tiers.len() == tiers.capacity() {
+                tiers.retain(|tier| tier.strong_count() > 0);
+            }
+            tiers.push(Arc::downgrade(&tier));
+        }
+    }
+
+    fn machine_code(
+        &self,
+        compiler: &mut Option<Compiler>,
+        template: &Template,
+        request: &Request,
+    ) -> std::result::Result<MachineCode, Refusal> {
+        let code = template.code().ok_or(Refusal::NotCovered)?;
+        let compiler = match compiler {
+            Some(compiler) => compiler,
+            None => compiler.insert(Compiler::new()?),
+        };
+        let assembled = compiler.compile(code, request.signature, &request.facts)?;
+        let inputs = code.parameters.len() + code.names.len();
+        MachineCode::new(&assembled, inputs, request.signature, request.facts.clone(), &self.gauge)
+            .map_err(|error| Refusal::Generator(error.to_string()))
+    }
+
+    /// Drops code that did not run since the last time; whether that made room.
+    fn make_room(&self) -> bool {
+        self.tiers.lock().retain(|tier| {
+            let Some(tier) = tier.upgrade() else { return false };
+            tier.is_used.swap(false, Ordering::Relaxed) || {
+                tier.codes.write().clear();
+                tier.heat.store(0, Ordering::Relaxed);
+                tier.generation.fetch_add(1, Ordering::Release);
+                false
+            }
+        });
+        self.gauge.bytes() < CODE_BYTES_MAX
+    }
+}
+
+impl Tier {
+    fn of(template: &Template) -> Option<Arc<Tier>> {
+        let attached = template.attachment().get_or_init(|| Arc::new(Tier::default()));
+        Arc::<dyn Any + Send + Sync>::clone(attached).downcast().ok()
+    }
+
+    /// Forgets that code was asked for.
+    fn take_back(&self, signature: Signature, facts: &[Facts]) {
+        self.codes.write().retain(|slot| {
+            !(slot.signature == signature && *slot.facts == *facts && matches!(slot.state, State::Waiting))
+        });
+        self.heat.store(0, Ordering::Relaxed);
+    }
+
+    /// Puts code where it was asked for; whether it is the first of this template.
+    fn settle(&self, request: &Request, code: Option<MachineCode>) -> bool {
+        let mut codes = self.codes.write();
+        let is_first = !codes.iter().any(|slot| matches!(slot.state, State::Ready(_)));
+        let asked =
+            codes.iter_mut().find(|slot| slot.signature == request.signature && slot.facts == request.facts);
+        let is_code = code.is_some();
+        if let Some(slot) = asked {
+            slot.state = code.map_or(State::Refused, |code| State::Ready(Arc::new(code)));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        is_first && is_code
+    }
+}
+
+/// An input of a formula: where its value is found.
+#[derive(Clone, Debug)]
+enum Input {
+    /// A parameter, and its default.
+    Parameter(Arc<str>, Option<Value>),
+    /// A name that is read from `**kw`.
+    Keyword(Arc<str>),
+    /// A name that can never be in `**kw`, as a parameter has it.
+    Nothing,
+}
+
+/// A formula as one thread invokes it, with the machine code that it may run.
+#[derive(Clone, Debug)]
+pub struct Tiered {
+    formula: Formula,
+    jit: Option<Box<Prepared>>,
+}
+
+#[derive(Clone, Debug)]
+struct Prepared {
+    jit: Jit,
+    tier: Arc<Tier>,
+    inputs: Box<[Input]>,
+    accepts_any: bool,
+    constants: Box<[u64]>,
+    facts: Box<[Facts]>,
+    generation: u32,
+    codes: SmallVec<[Arc<MachineCode>; 1]>,
+    /// Times in a row that code handed over.
+    handed_over: u32,
+    /// Invocations with values that no code is for.
+    unmatched: u32,
+}
+
+/// The inputs of one invocation.
+struct Gathered {
+    signature: Signature,
+    payloads: [u64; INPUTS_MAX],
+}
+
+impl Tiered {
+    /// A formula that may be compiled by `jit`.
+    pub fn new(formula: Formula, jit: &Jit) -> Tiered {
+        let prepared = Prepared::new(&formula, jit).map(Box::new);
+        Tiered { formula, jit: prepared }
+    }
+
+    /// The formula.
+    pub fn formula(&self) -> &Formula {
+        &self.formula
+    }
+
+    /// As [`Formula::evaluate`]: same value, same error, same cost.
+    ///
+    /// # Errors
+    /// What the formula raised, a missing or unexpected parameter, a limit.
+    #[inline]
+    pub fn evaluate(&mut self, vm: &mut Interpreter, parameters: &Arc<Dict>) -> Result<Value> {
+        match self.compute(vm, parameters) {
+            Some(value) => Ok(value),
+            None => self.formula.evaluate(vm, parameters),
+        }
+    }
+
+    /// What machine code answers; `None` where the interpreter has to.
+    #[inline]
+    pub fn compute(&mut self, vm: &mut Interpreter, parameters: &Dict) -> Option<Value> {
+        let prepared = self.jit.as_mut()?;
+        let template = &self.formula.template;
+        if !prepared.is_warm(template) {
+            return None;
+        }
+        let gathered = prepared.gather(parameters)?;
+        prepared.run(template, vm, &gathered)
+    }
+
+    /// As [`Formula::evaluate_bound`]: same value, same error, same cost.
+    ///
+    /// # Errors
+    /// What the formula raised, a limit.
+    #[inline]
+    pub fn evaluate_bound(
+        &mut self,
+        vm: &mut Interpreter,
+        row: &Arc<Dict>,
+        binding: &Binding,
+    ) -> Result<Value> {
+        if let Some(prepared) = &mut self.jit
+            && prepared.is_warm(&self.formula.template)
+            && let Some(gathered) = prepared.gather_bound(row, binding)
+            && let Some(value) = prepared.run(&self.formula.template, vm, &gathered)
+        {
+            return Ok(value);
+        }
+        self.formula.evaluate_bound(vm, row, binding)
+    }
+}
+
+impl Prepared {
+    fn new(formula: &Formula, jit: &Jit) -> Option<Prepared> {
+        let template = &formula.template;
+        let code = template.code()?;
+        let is_worth_it = jit.mode != Mode::Off
+            && !template.is_constant()
+            && code.parameters.len() + code.names.len() <= INPUTS_MAX;
+        if !is_worth_it {
+            return None;
+        }
+        let mut defaults = formula.defaults.iter();
+        let parameters = code.parameters.iter().enumerate().map(|(at, name)| {
+            let default = if template.has_default(at) { defaults.next().cloned() } else { None };
+            Input::Parameter(Arc::clone(name), default)
+        });
+        let names = code.names.iter().map(|name| {
+            if code.parameters.contains(name) { Input::Nothing } else { Input::Keyword(Arc::clone(name)) }
+        });
+        Some(Prepared {
+            jit: jit.clone(),
+            tier: Tier::of(template)?,
+            inputs: parameters.chain(names).collect(),
+            accepts_any: template.accepts_any(),
+            constants: payloads(&formula.constants),
+            facts: formula.constants.iter().map(Facts::of).collect(),
+            generation: 0,
+            codes: SmallVec::new(),
+            handed_over: 0,
+            unmatched: 0,
+        })
+    }
+
+    /// Whether there is code to run, or it is time to ask for some.
+    #[inline]
+    fn is_warm(&mut self, template: &Arc<Template>) -> bool {
+        if self.tier.generation.load(Ordering::Acquire) != self.generation {
+            self.refresh();
+        }
+        !self.codes.is_empty() || self.is_heating_up(template)
+    }
+
+    #[cold]
+    fn refresh(&mut self) {
+        let codes = self.tier.codes.read();
+        self.generation = self.tier.generation.load(Ordering::Acquire);
+        self.codes.clear();
+        self.codes.extend(codes.iter().filter(|slot| slot.facts == self.facts).filter_map(|slot| {
+            match &slot.state {
+                State::Ready(code) => Some(Arc::clone(code)),
+                State::Waiting | State::Refused => None,
+            }
+        }));
+        self.handed_over = 0;
+        self.unmatched = 0;
+    }
+
+    fn is_heating_up(&self, _template: &Arc<Template>) -> bool {
+        if self.jit.mode == Mode::AtOnce {
+            return true;
+        }
+        let heat = &self.tier.heat;
+        // Between threads a count may be lost; it is no count of anything but warmth.
+        let before = heat.load(Ordering::Relaxed);
+        if before < HOT {
+            heat.store(before + 1, Ordering::Relaxed);
+        }
+        before + 1 == HOT
+    }
+
+    /// The inputs by name; `None` where a name is missing or unexpected, or a value is of no kind that code knows.
+    #[inline]
+    fn gather(&self, given: &Dict) -> Option<Gathered> {
+        let mut gathered = Gathered { signature: Signature::default(), payloads: [0; INPUTS_MAX] };
+        let mut found = 0;
+        for (at, input) in self.inputs.iter().enumerate() {
+            let value = match input {
+                Input::Parameter(name, default) => {
+                    let value = given.get_str(name);
+                    found += usize::from(value.is_some());
+                    value.or(default.as_ref())?
+                }
+                Input::Keyword(name) => match given.get_str(name) {
+                    Some(value) => value,
+                    None => continue,
+                },
+                Input::Nothing => continue,
+            };
+            gathered.put(at, value)?;
+        }
+        (self.accepts_any || found == given.len()).then_some(gathered)
+    }
+
+    /// The inputs of a row whose places are known.
+    #[inline]
+    fn gather_bound(&self, row: &Dict, binding: &Binding) -> Option<Gathered> {
+        let mut gathered = Gathered { signature: Signature::default(), payloads: [0; INPUTS_MAX] };
+        for (at, (input, place)) in self.inputs.iter().zip(binding.places()).enumerate() {
+            let value = match (input, row.value_at(place as usize)) {
+                (Input::Nothing, _) | (Input::Keyword(_), None) => continue,
+                (_, Some(value)) => value,
+                (Input::Parameter(_, default), None) => default.as_ref()?,
+            };
+            gathered.put(at, value)?;
+        }
+        Some(gathered)
+    }
+
+    /// Runs code for these inputs, if there is some and the budget allows for the longest way through it.
+    #[inline]
+    fn run(&mut self, template: &Arc<Template>, vm: &mut Interpreter, gathered: &Gathered) -> Option<Value> {
+        let Some(code) = self.codes.iter().find(|code| code.signature() == gathered.signature) else {
+            self.ask(template, gathered.signature);
+            // What was compiled at once may run at once.
+            return (self.jit.mode == Mode::AtOnce && self.has_refreshed(gathered.signature))
+                .then(|| self.run(template, vm, gathered))?;
+        };
+        if !vm.meter.has_steps(code.steps_max()) {
+            return None;
+        }
+        if !self.tier.is_used.load(Ordering::Relaxed) {
+            self.tier.is_used.store(true, Ordering::Relaxed);
+        }
+        match code.call(&gathered.payloads, &self.constants) {
+            Some(computed) => {
+                self.handed_over = 0;
+                vm.meter.steps(computed.steps).ok()?;
+                Some(match computed.kind {
+                    // A NaN is an object of its own.
+                    Kind::Float => Value::float(f64::from_bits(computed.payload)),
+                    kind => kind.value(computed.payload),
+                })
+            }
+            None => {
+                self.handed_over += 1;
+                if self.handed_over > HAND_OVERS_MAX {
+                    self.codes.clear();
+                }
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn ask(&mut self, template: &Arc<Template>, signature: Signature) {
+        self.unmatched = self.unmatched.saturating_add(1);
+        // The first code is asked for when the template is hot; for others these values must keep coming.
+        if self.codes.is_empty() || self.jit.mode == Mode::AtOnce || self.unmatched == HOT {
+            self.jit.request(template, &self.tier, signature, &self.facts);
+        }
+    }
+
+    fn has_refreshed(&mut self, signature: Signature) -> bool {
+        self.refresh();
+        self.codes.iter().any(|code| code.signature() == signature)
+    }
+}
+
+impl Gathered {
+    #[inline]
+    fn put(&mut self, at: usize, value: &Value) -> Option<()> {
+        let (kind, payload) = Kind::of(value)?;
+        self.signature = self.signature.with(at, kind);
+        *self.payloads.get_mut(at)? = payload;
+        Some(())
+    }
+}

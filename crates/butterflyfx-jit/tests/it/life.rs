@@ -1,0 +1,104 @@
+//! How machine code comes and goes: shared by template, made on a thread of its own, given back.
+
+use crate::support::{formula, limits, parameters};
+use butterflyfx_formula::formula::Templates;
+use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_jit::tier::{Jit, Mode, Tiered};
+use std::time::{Duration, Instant};
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < patience, "{what} within a minute");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn formulas_that_differ_in_constants_share_code() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::AtOnce));
+    let mut vm = Interpreter::new(&limits());
+    let given = parameters(r#"{"x": 3}"#);
+    let mut formulas: Vec<Tiered> = (1..=100)
+        .map(|i| formula(&format!("x * {i} + 1"), &templates).expect("a formula"))
+        .map(|formula| Tiered::new(formula, &jit))
+        .collect();
+    for (tiered, i) in formulas.iter_mut().zip(1..) {
+        let value = tiered.compute(&mut vm, &given);
+        assert!(matches!(value, Some(butterflyfx_formula::value::Value::Int(x)) if x == 3 * i + 1));
+    }
+    assert_eq!(jit.stats().codes, 1);
+    assert_eq!(jit.stats().bytes, 4096);
+    drop(formulas);
+    assert_eq!(jit.stats().codes, 0, "code goes with the last formula of its template");
+    assert_eq!(jit.stats().bytes, 0);
+    assert_eq!(jit.stats().compiled, 1);
+}
+
+#[test]
+fn a_hot_template_is_compiled_in_the_background() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::WhenHot));
+    let mut vm = Interpreter::new(&limits());
+    let given = parameters(r#"{"x": 3, "y": 4}"#);
+    let mut tiered = Tiered::new(formula("x * y", &templates).expect("a formula"), &jit);
+    for _ in 0..100 {
+        vm.meter.reset();
+        tiered.evaluate(&mut vm, &given).expect("a product");
+    }
+    assert_eq!(jit.stats().compiled, 0, "not yet hot");
+    wait_for("code", || {
+        vm.meter.reset();
+        tiered.evaluate(&mut vm, &given).expect("a product");
+        jit.stats().compiled == 1
+    });
+    wait_for("its use", || tiered.compute(&mut vm, &given).is_some());
+}
+
+#[test]
+fn nothing_is_compiled_when_it_is_off() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::Off));
+    let mut vm = Interpreter::new(&limits());
+    let given = parameters(r#"{"x": 3, "y": 4}"#);
+    let mut tiered = Tiered::new(formula("x * y", &templates).expect("a formula"), &jit);
+    for _ in 0..1_000 {
+        vm.meter.reset();
+        assert!(tiered.compute(&mut vm, &given).is_none());
+        tiered.evaluate(&mut vm, &given).expect("a product");
+    }
+    assert_eq!(jit.stats(), butterflyfx_jit::tier::Stats::default());
+}
+
+#[test]
+fn all_code_together_is_bounded() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::AtOnce));
+    let mut vm = Interpreter::new(&limits());
+    let given = parameters(r#"{"x": 3}"#);
+    let mut all = Vec::new();
+    let bound = butterflyfx_jit::tier::CODE_BYTES_MAX;
+    for at in 0..bound / 4096 + 200 {
+        // As many templates: each has other operators.
+        let text: String = (0..14).map(|bit| if at >> bit & 1 == 1 { " + x" } else { " - x" }).collect();
+        let mut tiered = Tiered::new(formula(&format!("x{text}"), &templates).expect("a formula"), &jit);
+        vm.meter.reset();
+        tiered.evaluate(&mut vm, &given).expect("a sum");
+        assert!(jit.stats().bytes <= bound, "{} bytes of code", jit.stats().bytes);
+        all.push(tiered);
+    }
+    assert!(jit.stats().codes > 100);
+}
+
+#[test]
+fn a_small_budget_is_kept_to_the_step() {
+    let templates = Templates::default();
+    let jit = Jit::new(Mode::AtOnce);
+    let given = parameters(r#"{"x": 3.5, "y": 2.25}"#);
+    for steps in 0..20 {
+        let limits = butterflyfx_formula::limits::Limits { steps, ..limits() };
+        let formula = formula("(x*1.08-y)*0.5 if x>y else x/2", &templates).expect("a formula");
+        let mut vm = Interpreter::new(&limits);
+        let expected = crate::support::told(formula.evaluate(&mut vm, &given), &vm);
+        vm.meter.reset();
+        let found = crate::support::told(Tiered::new(formula, &jit).evaluate(&mut vm, &given), &vm);
+        assert_eq!(found, expected, "{steps} steps");
+    }
+}

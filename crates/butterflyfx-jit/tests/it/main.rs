@@ -1,0 +1,7 @@
+//! Tests of machine code: that it means what the interpreter means, and how it comes and goes.
+
+mod covered;
+mod grammar;
+mod life;
+mod one_meaning;
+mod support;
