@@ -15,6 +15,7 @@ use butterflyfx_engine::model::Evaluation;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::meter::Interrupt;
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -73,7 +74,10 @@ pub async fn evaluate(
     parameters: Arc<Dict>,
     explain: bool,
 ) -> Result<Evaluation, EvaluateFailure> {
-    let outcome = match evaluate_briefly(app, id, &parameters, explain) {
+    let was_given_up = GIVEN_UP.take() == Some(id);
+    let is_short = !was_given_up && app.engine.is_short(id)?;
+    let brief = if is_short { begin(app, id, &parameters, explain) } else { None };
+    let outcome = match brief {
         Some(outcome) => outcome,
         None => {
             let stop = StopOnDrop::default();
@@ -88,18 +92,27 @@ pub async fn evaluate(
     Ok(outcome?)
 }
 
-/// Evaluates a substrate on a network thread; `None` where it is long.
-pub(crate) fn evaluate_briefly(
+thread_local! {
+    /// What this thread has given up last, for the same request comes by again on its long way.
+    static GIVEN_UP: Cell<Option<SubstrateId>> = const { Cell::new(None) };
+}
+
+/// Evaluates on the short way what is short by its form; `None` where it is long, or raises.
+pub(crate) fn evaluate_quickly(app: &App, id: SubstrateId, parameters: &Arc<Dict>) -> Option<Evaluation> {
+    let outcome = begin(app, id, parameters, false);
+    if outcome.is_none() {
+        GIVEN_UP.set(Some(id));
+    }
+    outcome?.ok()
+}
+
+/// Begins an evaluation on a network thread, and gives it up where it is long.
+fn begin(
     app: &App,
     id: SubstrateId,
     parameters: &Arc<Dict>,
     explain: bool,
 ) -> Option<Result<Evaluation, EngineError>> {
-    match app.engine.is_short(id) {
-        Ok(true) => {}
-        Ok(false) => return None,
-        Err(error) => return Some(Err(error)),
-    }
     match app.engine.evaluate_until(id, parameters, explain, Interrupt::WhenLong) {
         Err(error) if error.is_interrupted() => {
             app.metrics.turned_long();

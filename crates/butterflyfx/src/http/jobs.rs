@@ -144,11 +144,12 @@ pub(super) fn accept(
 ) -> Answer {
     let path = path_of(operation);
     let work = move |app: &Arc<App>, ticket: &Arc<Ticket>| match work(app, ticket) {
-        Ok(text) => Ending::Succeeded(text.into()),
+        // No more than is counted.
+        Ok(text) => Ending::Succeeded(text.into_boxed_str().into_boxed_bytes().into()),
         Err(problem) => {
             let mut out = String::with_capacity(384);
             problem.write(Some(&path), &mut out);
-            Ending::Failed(out.into())
+            Ending::Failed(out.into_boxed_str().into_boxed_bytes().into())
         }
     };
     let view = Jobs::submit(&api.app, client::of_this_request(), operation, bytes, work)?;

@@ -3,12 +3,12 @@
 
 use super::wire::write;
 use super::{Service, etag, invoke};
+use crate::evaluation::evaluate_quickly;
 use crate::metrics::routes::Route;
 use crate::server::quick::{QuickAnswer, QuickRequest};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json::Pull;
-use butterflyfx_formula::meter::Interrupt;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,8 +54,7 @@ impl Service {
         }
         read_parameters(app.engine.limits(), text, parameters)?;
         let started = Instant::now();
-        let brief = Interrupt::WhenLong;
-        let evaluation = app.engine.evaluate_until(id, parameters, false, brief).ok()?;
+        let evaluation = evaluate_quickly(app, id, parameters)?;
         let answered = Instant::now();
         invoke::write_invocation(app, id, &evaluation, answered - started, body).ok()?;
         app.metrics.evaluated(evaluation.cost.steps);

@@ -182,6 +182,26 @@ fn batches_are_jobs_that_say_how_far_they_are() {
 }
 
 #[test]
+fn progress_is_seen_while_a_job_runs() {
+    let api = patient(&[]);
+    let code = "lambda n: [0 for a in range(n) for b in range(n) for c in range(n) if a < 0]";
+    let id = create(&api, "lambda", code, json!({}));
+    let item = |n: u64| format!(r#"{{"substrate_id":"{id}","parameters":{{"n":{n}}}}}"#);
+    let (one, endless) = (item(1), item(90_000));
+    for (path, body) in [
+        (format!("{id}/invoke/batch"), r#"{"rows":[{"n":1},{"n":90000},{"n":1}]}"#.to_owned()),
+        (format!("{id}/invoke/batch"), r#"{"columns":{"n":[1,90000,1]}}"#.to_owned()),
+        ("batch/invoke".to_owned(), format!(r#"{{"invocations":[{one},{endless},{one}]}}"#)),
+    ] {
+        let job = submit(&api, &format!("POST /api/v1/substrates/{path}"), &body);
+        let path = format!("/api/v1/jobs/{job}");
+        let expected = json!({"done": 1, "total": 3});
+        until("one is done", || api.send(&format!("GET {path}"), "").json()["progress"] == expected);
+        assert_eq!(api.send(&format!("DELETE {path}"), "").status, 204);
+    }
+}
+
+#[test]
 fn jobs_are_listed_in_pages() {
     let api = Api::new();
     let id = create(&api, "constant", "1", json!({}));
