@@ -507,4 +507,63 @@ mod tests {
         assert_eq!(table.close(), [id]);
         assert_eq!(add(&mut table, now, 1, 0), Err(JobRefusal::Stopping));
     }
+
+    /// The sums are those of the jobs, and no bound is passed.
+    #[track_caller]
+    fn check_sums(table: &Table) {
+        let of = |is_wanted: &dyn Fn(&Job) -> bool| {
+            let jobs = table.jobs.values().filter(|job| is_wanted(job));
+            jobs.fold((0, 0), |(count, bytes), job| (count + 1, bytes + job.bytes))
+        };
+        let (all, bytes) = of(&|_| true);
+        assert_eq!((table.numbers.len(), table.bytes), (all, bytes));
+        let (waiting, request_bytes) = of(&|job| job.end.is_none());
+        assert_eq!((table.waiting(), table.request_bytes), (waiting, request_bytes));
+        assert_eq!(table.running, of(&|job| job.state() == State::Running).0);
+        for (address, share) in &table.shares {
+            let waiting = of(&|job| job.address == *address && job.end.is_none());
+            assert_eq!((share.waiting, share.request_bytes), waiting);
+            let ended = of(&|job| job.address == *address && job.end.is_some());
+            assert_eq!((share.ended.len(), share.result_bytes), ended);
+            assert!(waiting.0 + ended.0 > 0, "a share of nothing is kept");
+        }
+        let shared: usize = table.shares.values().map(|share| share.waiting + share.ended.len()).sum();
+        assert_eq!(shared, all);
+        assert!(all <= table.room.jobs_max && bytes <= table.room.bytes_max);
+        assert!(request_bytes <= table.room.request_bytes_max());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_happens_the_sums_are_right(
+            steps in proptest::collection::vec((0..6_u8, 0..12_usize, 0..4_u8, 0..20_usize), 0..200),
+        ) {
+            let (mut table, mut now) = (table(8, 64 * KIB), Instant::now());
+            let mut known = Vec::new();
+            for (step, which, client, kib) in steps {
+                now += Duration::from_secs(which as u64);
+                let one: Option<(u64, JobId)> = known.get(which % known.len().max(1)).copied();
+                match (step, one) {
+                    (0 | 1, _) => known.extend(add(&mut table, now, client, kib * KIB).ok()),
+                    (2, Some((number, _))) => {
+                        table.begin(number);
+                    }
+                    (3, Some((number, _))) => {
+                        let text = vec![0; kib * 4 * KIB].into();
+                        table.end(now, number, Ending::Succeeded(text));
+                    }
+                    (4, Some((_, id))) => {
+                        table.cancel_or_forget(now, id);
+                    }
+                    _ => table.forget_old(now),
+                }
+                check_sums(&table);
+            }
+            for id in table.close() {
+                table.cancel_or_forget(now, id);
+            }
+            table.forget_old(now + Duration::from_secs(60));
+            check_empty(&table);
+        }
+    }
 }
