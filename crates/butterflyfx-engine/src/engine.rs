@@ -9,6 +9,7 @@ use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::meter::Interrupt;
 use butterflyfx_formula::shape::Checked;
+use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub type ItemResult<T> = Result<Created<T>>;
 pub struct Engine {
     limits: Limits,
     templates: Templates,
+    pub(crate) jit: Jit,
     pub(crate) state: RwLock<State>,
     /// Tells engines of one process apart where threads keep formulas at hand.
     pub(crate) number: u64,
@@ -40,11 +42,17 @@ const TIDY_STEPS: u32 = 16;
 static ENGINES: AtomicU64 = AtomicU64::new(1);
 
 impl Engine {
-    /// An empty engine.
+    /// An empty engine that compiles formulas when they are hot.
     pub fn new(limits: Limits) -> Engine {
+        Engine::with_jit(limits, Mode::WhenHot)
+    }
+
+    /// An empty engine that compiles formulas in this mode. Answers are the same in all of them.
+    pub fn with_jit(limits: Limits, mode: Mode) -> Engine {
         Engine {
             limits,
             templates: Templates::default(),
+            jit: Jit::new(mode),
             state: RwLock::new(State::new()),
             number: ENGINES.fetch_add(1, Ordering::Relaxed),
         }
@@ -261,10 +269,33 @@ impl Engine {
     ///
     /// # Errors
     /// `SubstrateNotFound`.
-    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Formula>> {
+    pub fn unbound_formula(&self, id: SubstrateId) -> Result<Option<Tiered>> {
         let state = self.state.read();
         let slot = state.substrates.require(id)?;
-        Ok(if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) })
+        let formula = if state.substrates.is_bound(slot) { None } else { state.substrates.formula(slot) };
+        Ok(formula.map(|formula| Tiered::new(formula, &self.jit)))
+    }
+
+    /// What was compiled.
+    pub fn jit_stats(&self) -> butterflyfx_jit::tier::Stats {
+        self.jit.stats()
+    }
+
+    /// As [`Engine::unbound_formula`], where an evaluation of it may be worth remembering: `None` also
+    /// where it is short by its form. With the edition that it belongs to.
+    ///
+    /// # Errors
+    /// `SubstrateNotFound`.
+    pub fn long_formula(&self, id: SubstrateId) -> Result<Option<(Edition, Formula)>> {
+        let state = self.state.read();
+        let slot = state.substrates.require(id)?;
+        let is_short = state.substrates.template(slot).is_none_or(|code| code.is_short());
+        if is_short || state.substrates.is_bound(slot) {
+            return Ok(None);
+        }
+        let sequence = state.substrates.ages.sequence(slot);
+        let version = state.substrates.version(slot);
+        Ok(state.substrates.formula(slot).map(|formula| (Edition { sequence, version }, formula)))
     }
 
     /// Whether an evaluation is short by its form (a formula without loops and without bound

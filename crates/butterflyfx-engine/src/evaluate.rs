@@ -3,8 +3,8 @@
 //! The cost of one evaluation without bound parameters: the read lock (two atomic operations),
 //! one look at the identity table and two at columns (cache misses once the state outgrows the
 //! caches), one comparison where the thread has the formula at hand (else its constants are read
-//! out of their bytes, some 20 ns each), and the formula itself. The lock is let go before the
-//! formula runs.
+//! out of their bytes, some 20 ns each), and the formula itself, as machine code once it is hot. The
+//! lock is let go before the formula runs.
 //!
 //! With bound parameters the formulas of everything that flows in are collected first, under the
 //! lock, inputs before what reads them; then each is evaluated once, on one budget. Nothing is
@@ -13,7 +13,7 @@
 use crate::engine::{Engine, Result};
 use crate::error::{EngineError, EvaluationError};
 use crate::identity::SubstrateId;
-use crate::model::{Evaluation, Input, InputSource};
+use crate::model::{Edition, Evaluation, Input, InputSource};
 use crate::read::{Slices, Stop, read};
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
@@ -25,6 +25,7 @@ use butterflyfx_formula::limits::{Limit, Limits};
 use butterflyfx_formula::meter::{Interrupt, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
+use butterflyfx_jit::tier::{Jit, Tiered};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::cell::Cell;
@@ -61,7 +62,7 @@ struct Worker {
 struct Cached {
     sequence: u64,
     version: u32,
-    formula: Formula,
+    formula: Tiered,
 }
 
 impl Worker {
@@ -74,7 +75,7 @@ impl Worker {
 
     /// The formula of a substrate, from at hand if it is. [`Worker::keep`] puts it back: lending
     /// it out whole saves counting its shared parts up and down.
-    fn formula(&mut self, state: &State, slot: u32) -> Result<Cached> {
+    fn formula(&mut self, state: &State, slot: u32, jit: &Jit) -> Result<Cached> {
         if self.formulas.is_empty() {
             self.formulas.resize_with(CACHED_FORMULAS, || None);
         }
@@ -83,7 +84,7 @@ impl Worker {
         match self.formulas[sequence as usize % CACHED_FORMULAS].take() {
             Some(cached) if cached.sequence == sequence && cached.version == version => Ok(cached),
             _ => match state.substrates.formula(slot) {
-                Some(formula) => Ok(Cached { sequence, version, formula }),
+                Some(formula) => Ok(Cached { sequence, version, formula: Tiered::new(formula, jit) }),
                 // A living substrate has a template.
                 None => Err(EngineError::SubstrateNotFound(state.substrates.id(slot))),
             },
@@ -181,21 +182,22 @@ impl Engine {
             let state = self.state.read();
             let slot = state.substrates.require(id)?;
             if !state.substrates.is_bound(slot) {
-                let cached = worker.formula(&state, slot)?;
+                let mut cached = worker.formula(&state, slot, &self.jit)?;
                 drop(state);
                 worker.vm.meter.reset();
                 let result = cached.formula.evaluate(&mut worker.vm, parameters);
-                let result = result.map_err(|raise| self.stopped(id, &cached.formula, raise));
+                let result = result.map_err(|raise| self.stopped(id, cached.formula.formula(), raise));
+                let edition = Some(Edition { sequence: cached.sequence, version: cached.version });
                 worker.keep(cached);
                 let value = result?;
                 let cost = worker.vm.meter.cost();
-                return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new) });
+                return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new), edition });
             }
         }
         let plan = read(&self.state, |state| {
             worker.vm.meter.reset();
             worker.vm.meter.restart_clock(COLLECTING_PATIENCE);
-            collect(state, worker, id, parameters)
+            collect(state, worker, &self.jit, id, parameters)
         })?;
         worker.vm.meter.restart_clock(1);
         check_parameters(&plan, id, parameters)?;
@@ -203,7 +205,7 @@ impl Engine {
         let inputs = if explain { Some(explained(&plan, &values, self.limits())?) } else { None };
         let cost = worker.vm.meter.cost();
         let value = values.into_iter().next().unwrap_or(Value::None);
-        Ok(Evaluation { value, cost, inputs })
+        Ok(Evaluation { value, cost, inputs, edition: None })
     }
 
     fn evaluate_plan(&self, vm: &mut Interpreter, plan: &Plan, parameters: &Arc<Dict>) -> Result<Vec<Value>> {
@@ -247,6 +249,7 @@ fn stopped_at(
 fn collect(
     state: &mut Slices<'_>,
     worker: &mut Worker,
+    jit: &Jit,
     id: SubstrateId,
     parameters: &Dict,
 ) -> std::result::Result<Plan, Stop> {
@@ -269,7 +272,7 @@ fn collect(
                 return Err(Stop::Changed);
             }
             let node = plan.nodes.len() as u32;
-            let work = add_node(state, worker, &mut plan, slot, id, parameters)?;
+            let work = add_node(state, worker, jit, &mut plan, slot, id, parameters)?;
             places.insert(slot, (node, true));
             let Range { start, end } = plan.all_sources_of(node);
             open.push(Open { slot, node, next: start, end });
@@ -305,6 +308,7 @@ fn collect(
 fn add_node(
     state: &State,
     worker: &mut Worker,
+    jit: &Jit,
     plan: &mut Plan,
     slot: u32,
     invoked: SubstrateId,
@@ -315,8 +319,8 @@ fn add_node(
         let meter = &mut worker.vm.meter;
         meter.steps(1).and_then(|()| meter.bytes(INPUT_BYTES)).map_err(refuse)?;
     }
-    let cached = worker.formula(state, slot)?;
-    let formula = cached.formula.clone();
+    let cached = worker.formula(state, slot, jit)?;
+    let formula = cached.formula.formula().clone();
     worker.keep(cached);
     let kind = state.substrates.kind(slot);
     let first = plan.inputs.len();

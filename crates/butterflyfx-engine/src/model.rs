@@ -299,6 +299,19 @@ pub struct Evaluation {
     pub cost: Cost,
     /// The tree behind it, where it was asked for.
     pub inputs: Option<Vec<Input>>,
+    /// Whose formula gave it from the parameters alone; `None` where it is not certain that
+    /// nothing flowed in.
+    pub edition: Option<Edition>,
+}
+
+/// A substrate as it is between two changes, by its creation number and version: nothing else ever
+/// has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// The creation number.
+    pub sequence: u64,
+    /// The version.
+    pub version: u32,
 }
 
 /// One parameter that came along relationships, for `explain`.

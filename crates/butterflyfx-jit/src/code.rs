@@ -3,12 +3,14 @@
 //! Each formula's code has pages of its own: written first, then made executable and never written again, and given back when
 //! the last owner drops it. The type that owns the pages is the one that calls them.
 
-use crate::compile::{Assembled, HANDED_OVER, STEPS_SHIFT};
-use crate::kind::{Facts, Kind, Signature};
+use crate::compile::{Assembled, STEPS_SHIFT, WIDE_ROWS};
+use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
 use memmap2::{Mmap, MmapMut};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use crate::compile::HANDED_OVER;
 
 /// Bytes that are mapped at once.
 const PAGE_BYTES: usize = 4096;
@@ -32,15 +34,43 @@ impl Gauge {
     }
 }
 
+/// Pages with one function in them.
+#[derive(Debug)]
+struct Executable {
+    memory: Mmap,
+    gauge: Arc<Gauge>,
+}
+
+impl Executable {
+    fn new(assembled: &Assembled, gauge: &Arc<Gauge>) -> io::Result<Executable> {
+        let mut memory = MmapMut::map_anon(assembled.bytes.len().max(1))?;
+        memory[..assembled.bytes.len()].copy_from_slice(&assembled.bytes);
+        let memory = memory.make_exec()?;
+        gauge.bytes.fetch_add(mapped_bytes(memory.len()), Ordering::Relaxed);
+        gauge.codes.fetch_add(1, Ordering::Relaxed);
+        Ok(Executable { memory, gauge: Arc::clone(gauge) })
+    }
+}
+
+impl Drop for Executable {
+    fn drop(&mut self) {
+        self.gauge.bytes.fetch_sub(mapped_bytes(self.memory.len()), Ordering::Relaxed);
+        self.gauge.codes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn mapped_bytes(len: usize) -> u64 {
+    (len.div_ceil(PAGE_BYTES) * PAGE_BYTES) as u64
+}
+
 /// The code of a template for one signature.
 #[derive(Debug)]
 pub struct MachineCode {
-    memory: Mmap,
+    code: Executable,
     signature: Signature,
     facts: Box<[Facts]>,
     inputs: usize,
     steps_max: u64,
-    gauge: Arc<Gauge>,
 }
 
 /// A result of machine code.
@@ -75,13 +105,8 @@ impl MachineCode {
         facts: Box<[Facts]>,
         gauge: &Arc<Gauge>,
     ) -> io::Result<MachineCode> {
-        let mut memory = MmapMut::map_anon(assembled.bytes.len().max(1))?;
-        memory[..assembled.bytes.len()].copy_from_slice(&assembled.bytes);
-        let memory = memory.make_exec()?;
-        gauge.bytes.fetch_add(mapped_bytes(memory.len()), Ordering::Relaxed);
-        gauge.codes.fetch_add(1, Ordering::Relaxed);
-        let steps_max = assembled.steps_max;
-        Ok(MachineCode { memory, signature, facts, inputs, steps_max, gauge: Arc::clone(gauge) })
+        let code = Executable::new(assembled, gauge)?;
+        Ok(MachineCode { code, signature, facts, inputs, steps_max: assembled.steps_max })
     }
 
     /// The kinds of inputs that it is for.
@@ -115,7 +140,7 @@ impl MachineCode {
         // SAFETY: the memory holds the whole of one function, which Cranelift compiled for this processor with this signature
         // and the System V convention (`Compiler::new` refuses others), and which has nothing to relocate. It stays mapped and
         // unchanged while `self` is borrowed.
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(self.memory.as_ptr()) };
+        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(self.code.memory.as_ptr()) };
         // SAFETY: the function reads payloads below the lengths that were compared above and nothing else, writes no
         // memory but its stack frame, divides only by what it has compared with zero, calls only the functions of
         // `support`, which do not unwind, and has no loop.
@@ -134,13 +159,196 @@ impl MachineCode {
     }
 }
 
-impl Drop for MachineCode {
-    fn drop(&mut self) {
-        self.gauge.bytes.fetch_sub(mapped_bytes(self.memory.len()), Ordering::Relaxed);
-        self.gauge.codes.fetch_sub(1, Ordering::Relaxed);
+/// A column of values of one kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Payloads<'a> {
+    /// Ints.
+    Ints(&'a [i64]),
+    /// Floats.
+    Floats(&'a [f64]),
+    /// Bools as 0 and 1.
+    Bools(&'a [u64]),
+}
+
+impl Payloads<'_> {
+    /// The kind of all its values.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Payloads::Ints(_) => Kind::Int,
+            Payloads::Floats(_) => Kind::Float,
+            Payloads::Bools(_) => Kind::Bool,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Payloads::Ints(values) => values.len(),
+            Payloads::Floats(values) => values.len(),
+            Payloads::Bools(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn address_of(&self, row: usize) -> *const u64 {
+        match self {
+            Payloads::Ints(values) => values[row..].as_ptr().cast(),
+            Payloads::Floats(values) => values[row..].as_ptr().cast(),
+            Payloads::Bools(values) => values[row..].as_ptr(),
+        }
     }
 }
 
-fn mapped_bytes(len: usize) -> u64 {
-    (len.div_ceil(PAGE_BYTES) * PAGE_BYTES) as u64
+/// The code of a template over many rows, for one signature.
+#[derive(Debug)]
+pub struct RowCode {
+    rows: Executable,
+    /// For several rows at once, where the formula is plain arithmetic of floats.
+    wide: Option<Executable>,
+    signature: Signature,
+    facts: Box<[Facts]>,
+    inputs: usize,
+    steps_max: u64,
+}
+
+type RowsEntry = unsafe extern "C" fn(
+    columns: *const *const u64,
+    constants: *const u64,
+    payloads: *mut u64,
+    kinds: *mut u8,
+    rows: u64,
+) -> u64;
+
+type WideEntry = unsafe extern "C" fn(
+    columns: *const *const u64,
+    constants: *const u64,
+    results: *mut u64,
+    rows: u64,
+) -> WideReturned;
+
+/// What the code for several rows at once returns.
+#[repr(C)]
+struct WideReturned {
+    steps: u64,
+    failures: u64,
+}
+
+impl RowCode {
+    /// Puts code into executable memory; as [`MachineCode::new`].
+    ///
+    /// # Errors
+    /// The system gives no memory, or none that may be executed.
+    pub fn new(
+        rows: &Assembled,
+        wide: Option<&Assembled>,
+        inputs: usize,
+        signature: Signature,
+        facts: Box<[Facts]>,
+        gauge: &Arc<Gauge>,
+    ) -> io::Result<RowCode> {
+        Ok(RowCode {
+            rows: Executable::new(rows, gauge)?,
+            wide: wide.map(|wide| Executable::new(wide, gauge)).transpose()?,
+            signature,
+            facts,
+            inputs,
+            steps_max: rows.steps_max,
+        })
+    }
+
+    /// The kinds of inputs that it is for.
+    pub fn signature(&self) -> Signature {
+        self.signature
+    }
+
+    /// What it takes for granted of the constants.
+    pub fn facts(&self) -> &[Facts] {
+        &self.facts
+    }
+
+    /// No row's result costs more steps.
+    pub fn steps_max(&self) -> u64 {
+        self.steps_max
+    }
+
+    /// Whether it does several rows at once.
+    pub fn is_wide(&self) -> bool {
+        self.wide.is_some()
+    }
+
+    /// Runs over as many rows as there are `kinds`, from row `first` of the columns of all inputs; those that are not there have none. Each row
+    /// gets a payload and the [`Kind`] of it, or [`HANDED_OVER`] where the interpreter has to do it. Gives the steps of those
+    /// that have results.
+    ///
+    /// # Panics
+    /// Where a column is missing, shorter, or of another kind than the signature says.
+    #[allow(unsafe_code)]
+    pub fn run(
+        &self,
+        columns: &[Option<Payloads<'_>>],
+        constants: &[u64],
+        first: usize,
+        payloads: &mut [u64],
+        kinds: &mut [u8],
+    ) -> u64 {
+        let rows = kinds.len();
+        assert!(columns.len() >= self.inputs && constants.len() >= 2 * self.facts.len());
+        assert!(payloads.len() >= rows);
+        let mut addresses = [std::ptr::null(); INPUTS_MAX];
+        for (at, (address, column)) in addresses.iter_mut().zip(&columns[..self.inputs]).enumerate() {
+            match (self.signature.kind(at), column) {
+                (Kind::Absent | Kind::None, _) => {}
+                (kind, Some(column)) => {
+                    assert!(column.kind() == kind && column.len() - first >= rows);
+                    *address = column.address_of(first);
+                }
+                (_, None) => unreachable!("the signature has an input without a column"),
+            }
+        }
+        let mut steps = 0;
+        let mut done = 0;
+        if let Some(wide) = &self.wide
+            && rows >= WIDE_ROWS
+        {
+            let wide_rows = rows / WIDE_ROWS * WIDE_ROWS;
+            // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_wide`.
+            let entry = unsafe { std::mem::transmute::<*const u8, WideEntry>(wide.memory.as_ptr()) };
+            // SAFETY: every column that the code reads was checked above to have so many rows behind its address, and
+            // `payloads` to take them; the code writes nothing else.
+            let WideReturned { steps: counted, failures } = unsafe {
+                entry(addresses.as_ptr(), constants.as_ptr(), payloads.as_mut_ptr(), wide_rows as u64)
+            };
+            if failures == 0 {
+                kinds[..wide_rows].fill(Kind::Float as u8);
+                (steps, done) = (counted, wide_rows);
+            }
+        }
+        if done == rows {
+            return steps;
+        }
+        for (address, column) in addresses.iter_mut().zip(&columns[..self.inputs]) {
+            if let (false, Some(column)) = (address.is_null(), column) {
+                *address = column.address_of(first + done);
+            }
+        }
+        // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_rows`.
+        let entry = unsafe { std::mem::transmute::<*const u8, RowsEntry>(self.rows.memory.as_ptr()) };
+        let (payloads, kinds) = (&mut payloads[done..], &mut kinds[done..]);
+        // SAFETY: every column that the code reads has so many rows behind its address, as checked above, and `payloads` and `kinds`
+        // take them; the code writes nothing else, and its loop ends with the last row.
+        let counted = unsafe {
+            entry(
+                addresses.as_ptr(),
+                constants.as_ptr(),
+                payloads.as_mut_ptr(),
+                kinds.as_mut_ptr(),
+                kinds.len() as u64,
+            )
+        };
+        steps + counted
+    }
 }

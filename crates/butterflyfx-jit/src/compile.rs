@@ -10,6 +10,8 @@
 
 mod calls;
 mod operators;
+mod rows;
+mod wide;
 
 use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
 use crate::support;
@@ -36,13 +38,15 @@ const VERSIONS_MAX: usize = 256;
 pub const CODE_BYTES_MAX: usize = 64 * 1024;
 
 /// In the low byte of the second result: the interpreter has to do it. Else the [`Kind`] of the first.
-pub(crate) const HANDED_OVER: u8 = 0xFF;
+pub const HANDED_OVER: u8 = 0xFF;
 
 /// How far the steps are shifted in the second result.
 pub(crate) const STEPS_SHIFT: u32 = 8;
 
 /// Bytes of a constant as it is loaded: its payload, and the same as a float.
 const CONSTANT_BYTES: i32 = 16;
+
+pub use wide::WIDE_ROWS;
 
 /// Why there is no machine code.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,10 +132,52 @@ impl Compiler {
         if code.parameters.len() + code.names.len() > INPUTS_MAX || facts.len() != code.constants {
             return Err(Refusal::NotCovered);
         }
-        self.context.clear();
         let mut function = Function::with_name_signature(UserFuncName::default(), entry_signature());
-        let emitter = Emitter::new(&mut function, &mut self.buffers, code, signature, facts);
+        let emitter = Emitter::single(&mut function, &mut self.buffers, code, signature, facts);
         let steps_max = emitter.emit(self.isa.frontend_config())?;
+        self.assemble(function, steps_max)
+    }
+
+    /// Compiles the same for many rows: `fn(columns, constants, payloads, kinds, rows) -> steps`. A row that is handed over
+    /// has [`HANDED_OVER`] for its kind.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn compile_rows(
+        &mut self,
+        code: Code<'_>,
+        signature: Signature,
+        facts: &[Facts],
+    ) -> Result<Assembled, Refusal> {
+        if code.parameters.len() + code.names.len() > INPUTS_MAX || facts.len() != code.constants {
+            return Err(Refusal::NotCovered);
+        }
+        let mut function = Function::with_name_signature(UserFuncName::default(), rows::signature());
+        let emitter = Emitter::rows(&mut function, &mut self.buffers, code, signature, facts);
+        let steps_max = emitter.emit(self.isa.frontend_config())?;
+        self.assemble(function, steps_max)
+    }
+
+    /// Compiles the same for floats alone, several rows at once without a branch: `fn(columns, constants, results, rows) -> (steps,
+    /// failures)`, where rows are a multiple of [`WIDE_ROWS`] and all results are floats. Where something failed, some
+    /// rows have to be handed over.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn compile_wide(
+        &mut self,
+        code: Code<'_>,
+        signature: Signature,
+        facts: &[Facts],
+    ) -> Result<Assembled, Refusal> {
+        let mut function = Function::with_name_signature(UserFuncName::default(), wide::signature());
+        let config = self.isa.frontend_config();
+        let steps_max = wide::emit(&mut function, &mut self.buffers, config, code, signature, facts)?;
+        self.assemble(function, steps_max)
+    }
+
+    fn assemble(&mut self, function: Function, steps_max: u64) -> Result<Assembled, Refusal> {
+        self.context.clear();
         self.context.func = function;
         let compiled = self
             .context
@@ -213,7 +259,7 @@ struct Emitter<'a, 'b> {
     code: Code<'a>,
     signature: Signature,
     facts: &'a [Facts],
-    inputs: ir::Value,
+    place: Place,
     constants: ir::Value,
     hand_over: Block,
     versions: HashMap<Version, Block>,
@@ -228,8 +274,16 @@ struct Emitter<'a, 'b> {
     results: usize,
 }
 
+/// Where inputs come from and where results go.
+enum Place {
+    /// One invocation: payloads one behind the other, and two registers.
+    Single { inputs: ir::Value },
+    /// A loop over rows.
+    Rows(rows::Loop),
+}
+
 impl<'a, 'b> Emitter<'a, 'b> {
-    fn new(
+    fn single(
         function: &'b mut Function,
         buffers: &'b mut FunctionBuilderContext,
         code: Code<'a>,
@@ -241,15 +295,27 @@ impl<'a, 'b> Emitter<'a, 'b> {
         builder.append_block_params_for_function_params(entry);
         builder.switch_to_block(entry);
         let (inputs, constants) = (builder.block_params(entry)[0], builder.block_params(entry)[1]);
+        let steps = builder.ins().iconst(I64, 0);
+        Emitter::new(builder, code, signature, facts, Place::Single { inputs }, constants, steps)
+    }
+
+    fn new(
+        mut builder: FunctionBuilder<'b>,
+        code: Code<'a>,
+        signature: Signature,
+        facts: &'a [Facts],
+        place: Place,
+        constants: ir::Value,
+        steps: ir::Value,
+    ) -> Emitter<'a, 'b> {
         let hand_over = builder.create_block();
         builder.set_cold_block(hand_over);
-        let steps = builder.ins().iconst(I64, 0);
         Emitter {
             builder,
             code,
             signature,
             facts,
-            inputs,
+            place,
             constants,
             hand_over,
             versions: HashMap::new(),
@@ -292,7 +358,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
         self.builder.switch_to_block(self.hand_over);
         let nothing = self.builder.ins().iconst(I64, 0);
         let handed_over = self.builder.ins().iconst(I64, i64::from(HANDED_OVER));
-        self.builder.ins().return_(&[nothing, handed_over]);
+        self.put(nothing, handed_over, nothing);
         self.builder.seal_all_blocks();
         self.builder.finalize(config);
         Ok(self.steps_max)
@@ -504,14 +570,25 @@ impl<'a, 'b> Emitter<'a, 'b> {
     fn result(&mut self, entry: Entry) {
         self.results += 1;
         let steps = self.steps_so_far();
-        let steps = self.builder.ins().ishl_imm_u(steps, i64::from(STEPS_SHIFT));
-        let told = self.builder.ins().bor_imm_u(steps, entry.kind as i64);
+        let kind = self.builder.ins().iconst(I64, entry.kind as i64);
         let payload = match (entry.kind, entry.value) {
             (Kind::Float, Some(value)) => self.builder.ins().bitcast(I64, MemFlagsData::new(), value),
             (_, Some(value)) => value,
             (_, None) => self.builder.ins().iconst(I64, 0),
         };
-        self.builder.ins().return_(&[payload, told]);
+        self.put(payload, kind, steps);
+    }
+
+    /// Hands a result out; the way ends here.
+    fn put(&mut self, payload: ir::Value, kind: ir::Value, steps: ir::Value) {
+        match &self.place {
+            Place::Single { .. } => {
+                let steps = self.builder.ins().ishl_imm_u(steps, i64::from(STEPS_SHIFT));
+                let told = self.builder.ins().bor(steps, kind);
+                self.builder.ins().return_(&[payload, told]);
+            }
+            Place::Rows(rows) => rows.put(&mut self.builder, payload, kind, steps),
+        }
     }
 
     /// Ends the way where a condition holds.
@@ -528,7 +605,13 @@ impl<'a, 'b> Emitter<'a, 'b> {
             Kind::Absent => None,
             Kind::None => Some(Entry::NONE),
             _ => {
-                let value = self.load(kind, self.inputs, at as i32 * 8);
+                let value = match &self.place {
+                    Place::Single { inputs } => self.load(kind, *inputs, at as i32 * 8),
+                    Place::Rows(rows) => {
+                        let address = rows.address(&mut self.builder, at)?;
+                        self.load(kind, address, 0)
+                    }
+                };
                 Some(Entry::new(kind, value))
             }
         }

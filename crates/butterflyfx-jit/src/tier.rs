@@ -4,7 +4,7 @@
 //! invokes a formula of that template from then on with such values runs the code. Code hangs on its template, so that formulas share
 //! it and it goes when the last of them is deleted; there is a bound on all of it together.
 
-use crate::code::{Gauge, MachineCode};
+use crate::code::{Gauge, MachineCode, RowCode};
 use crate::compile::{Compiler, Refusal};
 use crate::kind::{Facts, INPUTS_MAX, Kind, Signature, payloads};
 use butterflyfx_formula::dict::Dict;
@@ -95,6 +95,8 @@ struct Tier {
     /// Whether code ran since somebody looked for code to drop.
     is_used: AtomicBool,
     codes: RwLock<SmallVec<[Slot; 1]>>,
+    /// For many rows together.
+    row_codes: Mutex<SmallVec<[Arc<RowCode>; 1]>>,
 }
 
 #[derive(Debug)]
@@ -167,6 +169,34 @@ impl Jit {
     }
 }
 
+impl Jit {
+    fn row_code(
+        &self,
+        template: &Template,
+        tier: &Arc<Tier>,
+        signature: Signature,
+        facts: &[Facts],
+    ) -> Option<Arc<RowCode>> {
+        let mut codes = tier.row_codes.lock();
+        if let Some(code) = codes.iter().find(|code| code.signature() == signature && code.facts() == facts) {
+            return Some(Arc::clone(code));
+        }
+        let shared = &self.shared;
+        if shared.gauge.bytes() >= CODE_BYTES_MAX && !shared.make_room() {
+            return None;
+        }
+        let made = catch_unwind(AssertUnwindSafe(|| shared.rows(template, signature, facts)));
+        let made = made.unwrap_or_else(|_| Err(Refusal::Generator("the code generator failed".into())));
+        let counter = if made.is_ok() { &shared.compiled } else { &shared.refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let code = Arc::new(made.ok()?);
+        if codes.len() < CODES_PER_TEMPLATE_MAX {
+            codes.push(Arc::clone(&code));
+        }
+        Some(code)
+    }
+}
+
 fn compile_all(shared: &Weak<Shared>, requests: &Receiver<Request>) {
     let mut compiler = None;
     while let Ok(request) = requests.recv() {
@@ -216,6 +246,21 @@ impl Shared {
         let assembled = compiler.compile(code, request.signature, &request.facts)?;
         let inputs = code.parameters.len() + code.names.len();
         MachineCode::new(&assembled, inputs, request.signature, request.facts.clone(), &self.gauge)
+            .map_err(|error| Refusal::Generator(error.to_string()))
+    }
+
+    fn rows(
+        &self,
+        template: &Template,
+        signature: Signature,
+        facts: &[Facts],
+    ) -> std::result::Result<RowCode, Refusal> {
+        let code = template.code().ok_or(Refusal::NotCovered)?;
+        let mut compiler = Compiler::new()?;
+        let rows = compiler.compile_rows(code, signature, facts)?;
+        let wide = compiler.compile_wide(code, signature, facts).ok();
+        let inputs = code.parameters.len() + code.names.len();
+        RowCode::new(&rows, wide.as_ref(), inputs, signature, facts.into(), &self.gauge)
             .map_err(|error| Refusal::Generator(error.to_string()))
     }
 
@@ -289,6 +334,8 @@ struct Prepared {
     accepts_any: bool,
     constants: Box<[u64]>,
     facts: Box<[Facts]>,
+    /// The inputs of the invocation at hand.
+    payloads: Box<[u64]>,
     generation: u32,
     codes: SmallVec<[Arc<MachineCode>; 1]>,
     /// Times in a row that code handed over.
@@ -297,10 +344,12 @@ struct Prepared {
     unmatched: u32,
 }
 
-/// The inputs of one invocation.
-struct Gathered {
-    signature: Signature,
-    payloads: [u64; INPUTS_MAX],
+/// An input of a formula, for whoever looks for its column.
+pub(crate) struct InputName<'a> {
+    /// `None` where nothing can be given for it.
+    pub(crate) name: Option<&'a str>,
+    /// Whether it has to be given: `**kw` need not have a name.
+    pub(crate) is_required: bool,
 }
 
 impl Tiered {
@@ -332,11 +381,37 @@ impl Tiered {
     pub fn compute(&mut self, vm: &mut Interpreter, parameters: &Dict) -> Option<Value> {
         let prepared = self.jit.as_mut()?;
         let template = &self.formula.template;
-        if !prepared.is_warm(template) {
+        if !prepared.is_warm() {
             return None;
         }
-        let gathered = prepared.gather(parameters)?;
-        prepared.run(template, vm, &gathered)
+        let signature = prepared.gather(parameters)?;
+        prepared.run(template, vm, signature)
+    }
+
+    /// Whether it is compiled without waiting until it is hot.
+    pub(crate) fn compiles_at_once(&self) -> bool {
+        self.jit.as_ref().is_some_and(|prepared| prepared.jit.mode == Mode::AtOnce)
+    }
+
+    /// The inputs in the order of signatures; `None` where nothing is ever compiled.
+    pub(crate) fn input_names(&self) -> Option<impl Iterator<Item = InputName<'_>>> {
+        let prepared = self.jit.as_ref()?;
+        Some(prepared.inputs.iter().map(|input| match input {
+            Input::Parameter(name, _) => InputName { name: Some(name), is_required: true },
+            Input::Keyword(name) => InputName { name: Some(name), is_required: false },
+            Input::Nothing => InputName { name: None, is_required: false },
+        }))
+    }
+
+    /// The payloads of its constants.
+    pub(crate) fn constants(&self) -> &[u64] {
+        self.jit.as_ref().map_or(&[], |prepared| &prepared.constants)
+    }
+
+    /// Code for many rows of a signature, compiled now where there is none yet.
+    pub(crate) fn row_code(&self, signature: Signature) -> Option<Arc<RowCode>> {
+        let prepared = self.jit.as_ref()?;
+        prepared.jit.row_code(&self.formula.template, &prepared.tier, signature, &prepared.facts)
     }
 
     /// As [`Formula::evaluate_bound`]: same value, same error, same cost.
@@ -351,9 +426,9 @@ impl Tiered {
         binding: &Binding,
     ) -> Result<Value> {
         if let Some(prepared) = &mut self.jit
-            && prepared.is_warm(&self.formula.template)
-            && let Some(gathered) = prepared.gather_bound(row, binding)
-            && let Some(value) = prepared.run(&self.formula.template, vm, &gathered)
+            && prepared.is_warm()
+            && let Some(signature) = prepared.gather_bound(row, binding)
+            && let Some(value) = prepared.run(&self.formula.template, vm, signature)
         {
             return Ok(value);
         }
@@ -386,6 +461,7 @@ impl Prepared {
             accepts_any: template.accepts_any(),
             constants: payloads(&formula.constants),
             facts: formula.constants.iter().map(Facts::of).collect(),
+            payloads: vec![0; code.parameters.len() + code.names.len()].into(),
             generation: 0,
             codes: SmallVec::new(),
             handed_over: 0,
@@ -395,11 +471,11 @@ impl Prepared {
 
     /// Whether there is code to run, or it is time to ask for some.
     #[inline]
-    fn is_warm(&mut self, template: &Arc<Template>) -> bool {
+    fn is_warm(&mut self) -> bool {
         if self.tier.generation.load(Ordering::Acquire) != self.generation {
             self.refresh();
         }
-        !self.codes.is_empty() || self.is_heating_up(template)
+        !self.codes.is_empty() || self.is_heating_up()
     }
 
     #[cold]
@@ -417,7 +493,7 @@ impl Prepared {
         self.unmatched = 0;
     }
 
-    fn is_heating_up(&self, _template: &Arc<Template>) -> bool {
+    fn is_heating_up(&self) -> bool {
         if self.jit.mode == Mode::AtOnce {
             return true;
         }
@@ -432,10 +508,10 @@ impl Prepared {
 
     /// The inputs by name; `None` where a name is missing or unexpected, or a value is of no kind that code knows.
     #[inline]
-    fn gather(&self, given: &Dict) -> Option<Gathered> {
-        let mut gathered = Gathered { signature: Signature::default(), payloads: [0; INPUTS_MAX] };
+    fn gather(&mut self, given: &Dict) -> Option<Signature> {
+        let mut signature = Signature::default();
         let mut found = 0;
-        for (at, input) in self.inputs.iter().enumerate() {
+        for (at, (input, to)) in self.inputs.iter().zip(&mut self.payloads).enumerate() {
             let value = match input {
                 Input::Parameter(name, default) => {
                     let value = given.get_str(name);
@@ -448,34 +524,39 @@ impl Prepared {
                 },
                 Input::Nothing => continue,
             };
-            gathered.put(at, value)?;
+            let (kind, payload) = Kind::of(value)?;
+            signature = signature.with(at, kind);
+            *to = payload;
         }
-        (self.accepts_any || found == given.len()).then_some(gathered)
+        (self.accepts_any || found == given.len()).then_some(signature)
     }
 
     /// The inputs of a row whose places are known.
     #[inline]
-    fn gather_bound(&self, row: &Dict, binding: &Binding) -> Option<Gathered> {
-        let mut gathered = Gathered { signature: Signature::default(), payloads: [0; INPUTS_MAX] };
-        for (at, (input, place)) in self.inputs.iter().zip(binding.places()).enumerate() {
+    fn gather_bound(&mut self, row: &Dict, binding: &Binding) -> Option<Signature> {
+        let mut signature = Signature::default();
+        let inputs = self.inputs.iter().zip(&mut self.payloads).zip(binding.places());
+        for (at, ((input, to), place)) in inputs.enumerate() {
             let value = match (input, row.value_at(place as usize)) {
                 (Input::Nothing, _) | (Input::Keyword(_), None) => continue,
                 (_, Some(value)) => value,
                 (Input::Parameter(_, default), None) => default.as_ref()?,
             };
-            gathered.put(at, value)?;
+            let (kind, payload) = Kind::of(value)?;
+            signature = signature.with(at, kind);
+            *to = payload;
         }
-        Some(gathered)
+        Some(signature)
     }
 
     /// Runs code for these inputs, if there is some and the budget allows for the longest way through it.
     #[inline]
-    fn run(&mut self, template: &Arc<Template>, vm: &mut Interpreter, gathered: &Gathered) -> Option<Value> {
-        let Some(code) = self.codes.iter().find(|code| code.signature() == gathered.signature) else {
-            self.ask(template, gathered.signature);
+    fn run(&mut self, template: &Arc<Template>, vm: &mut Interpreter, signature: Signature) -> Option<Value> {
+        let Some(code) = self.codes.iter().find(|code| code.signature() == signature) else {
+            self.ask(template, signature);
             // What was compiled at once may run at once.
-            return (self.jit.mode == Mode::AtOnce && self.has_refreshed(gathered.signature))
-                .then(|| self.run(template, vm, gathered))?;
+            return (self.jit.mode == Mode::AtOnce && self.has_refreshed(signature))
+                .then(|| self.run(template, vm, signature))?;
         };
         if !vm.meter.has_steps(code.steps_max()) {
             return None;
@@ -483,7 +564,7 @@ impl Prepared {
         if !self.tier.is_used.load(Ordering::Relaxed) {
             self.tier.is_used.store(true, Ordering::Relaxed);
         }
-        match code.call(&gathered.payloads, &self.constants) {
+        match code.call(&self.payloads, &self.constants) {
             Some(computed) => {
                 self.handed_over = 0;
                 vm.meter.steps(computed.steps).ok()?;
@@ -515,15 +596,5 @@ impl Prepared {
     fn has_refreshed(&mut self, signature: Signature) -> bool {
         self.refresh();
         self.codes.iter().any(|code| code.signature() == signature)
-    }
-}
-
-impl Gathered {
-    #[inline]
-    fn put(&mut self, at: usize, value: &Value) -> Option<()> {
-        let (kind, payload) = Kind::of(value)?;
-        self.signature = self.signature.with(at, kind);
-        *self.payloads.get_mut(at)? = payload;
-        Some(())
     }
 }

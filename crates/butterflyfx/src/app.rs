@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::evaluation::Workers;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
+use crate::results::ResultCache;
 use crate::room::Room;
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::error::EngineError;
@@ -41,6 +42,8 @@ pub struct App {
     pub(crate) workers: Workers,
     /// Work that nobody waits for. See [`crate::jobs`].
     pub(crate) jobs: Jobs,
+    /// Results of long evaluations; none where nothing is kept.
+    pub(crate) results: Option<ResultCache>,
     /// Whether there is room for more.
     pub room: Room,
     /// Answers that the store had kept, until those who answer take them.
@@ -67,7 +70,7 @@ impl App {
     /// # Errors
     /// A thread cannot be started.
     pub fn new(config: Config) -> Result<Arc<App>, StoreError> {
-        let engine = Arc::new(Engine::new(config.limits.clone()));
+        let engine = Arc::new(Engine::with_jit(config.limits.clone(), config.jit));
         App::start(config, engine, None, Vec::new())
     }
 
@@ -77,7 +80,7 @@ impl App {
     /// The folder is in use, damaged, of a later format, or cannot be read or written.
     pub fn open(config: Config) -> Result<(Arc<App>, Recovered), StoreError> {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
-        let engine = Arc::new(Engine::new(config.limits.clone()));
+        let engine = Arc::new(Engine::with_jit(config.limits.clone(), config.jit));
         let mut receiver = Receiver { engine: &engine, answers: Vec::new() };
         engine.begin_restoring();
         let recovered = store.recover(&mut receiver)?;
@@ -107,6 +110,7 @@ impl App {
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
             jobs: Jobs::new(config.jobs_room(), Arc::clone(&metrics)),
+            results: ResultCache::new(config.result_cache),
             room: Room::default(),
             kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),

@@ -10,6 +10,7 @@ pub mod values;
 
 use crate::jobs::Room;
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_jit::tier::Mode;
 use butterflyfx_store::{Durability, Options};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,8 +41,10 @@ pub struct Config {
     pub jobs_max: usize,
     pub jobs_memory: u64,
     pub jobs_keep: Duration,
+    pub result_cache: u64,
     pub idempotency_memory: u64,
     pub idempotency_keep: Duration,
+    pub jit: Mode,
     /// The bounds of the formula language.
     pub limits: Limits,
 }
@@ -143,8 +146,10 @@ impl Default for Config {
             jobs_max: 1_000,
             jobs_memory: 256 * MIB,
             jobs_keep: Duration::from_secs(15 * 60),
+            result_cache: 64 * MIB,
             idempotency_memory: 64 * MIB,
             idempotency_keep: Duration::from_secs(24 * 60 * 60),
+            jit: Mode::WhenHot,
             limits: Limits::default(),
         }
     }

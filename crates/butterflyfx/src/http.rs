@@ -12,6 +12,7 @@ mod idempotency;
 mod indexes;
 mod invoke;
 mod jobs;
+mod kept;
 pub mod openapi;
 mod paging;
 mod prefer;

@@ -86,6 +86,8 @@ struct Part {
     evaluations: AtomicU64,
     evaluation_errors: AtomicU64,
     evaluation_steps: AtomicU64,
+    results_found: AtomicU64,
+    results_missed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,8 @@ impl Default for Part {
             evaluations: AtomicU64::new(0),
             evaluation_errors: AtomicU64::new(0),
             evaluation_steps: AtomicU64::new(0),
+            results_found: AtomicU64::new(0),
+            results_missed: AtomicU64::new(0),
         }
     }
 }
@@ -217,6 +221,17 @@ impl Metrics {
     /// A worker began with the work of a request that had waited so long.
     pub(crate) fn evaluation_waited(&self, waited: Duration) {
         self.waits.add(waited);
+    }
+
+    /// A result was looked up in the cache.
+    pub(crate) fn result_looked_up(&self, is_found: bool) {
+        let part = self.part();
+        count(if is_found { &part.results_found } else { &part.results_missed }, 1);
+    }
+
+    /// How often a result was there, and how often not.
+    pub(crate) fn results_looked_up(&self) -> (u64, u64) {
+        (self.sum(|part| &part.results_found), self.sum(|part| &part.results_missed))
     }
 
     /// Work was refused because a queue was full.

@@ -14,6 +14,9 @@ use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::shape::Checked;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
+use butterflyfx_jit::compile::Compiler;
+use butterflyfx_jit::kind::{Facts, Kind, Signature};
+use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use clap::ArgMatches;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -43,14 +46,15 @@ impl From<&ArgMatches> for Options {
     }
 }
 
-/// The two formulas whose invocation is measured.
+/// The formulas whose invocation is measured.
 const PRODUCT: &str = "lambda **kw: kw.get('x', 0) * kw.get('y', 0)";
+const NAMED_PRODUCT: &str = "lambda x, y: x * y";
 const BRANCH: &str = "lambda x, y: (x*1.08-y)*0.5 if x>y else x/2";
 
 /// Relationships are created in batches of this size, as a client would.
 const BATCH: usize = 1_000;
 
-const FIGURES: [(&str, &str); 9] = [
+const FIGURES: [(&str, &str); 14] = [
     ("substrates_from_text_per_s", "substrates created from formula text, a second"),
     ("substrates_precompiled_per_s", "substrates created from checked formulas, a second"),
     ("relationships_per_s", "relationships created, a second"),
@@ -60,6 +64,11 @@ const FIGURES: [(&str, &str); 9] = [
     ("invoke_branch_interpreted_ns", "invoke (x*1.08-y)*0.5 if x>y else x/2, ns"),
     ("interpret_ns", "the first formula in the interpreter alone, ns"),
     ("interpret_branch_ns", "the second formula in the interpreter alone, ns"),
+    ("invoke_compiled_ns", "x * y as machine code, parameters in memory, ns"),
+    ("invoke_branch_compiled_ns", "the second formula as machine code, parameters in memory, ns"),
+    ("engine_compiled_ns", "the first formula compiled, found by identity, parameters by name, ns"),
+    ("engine_branch_compiled_ns", "the second formula compiled, found by identity, parameters by name, ns"),
+    ("compile_us", "compiling a template, microseconds"),
 ];
 
 /// Measures.
@@ -94,7 +103,7 @@ pub fn run(options: &Options) -> Result<Report, String> {
 fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len()], String> {
     let said = |error: butterflyfx_engine::error::EngineError| format!("the engine refuses: {error:?}");
     let now = clock::now();
-    let engine = Engine::new(Limits::default());
+    let engine = Engine::with_jit(Limits::default(), Mode::Off);
     let n = options.substrates;
 
     let new: Vec<NewSubstrate> = (0..n).map(graph::substrate).collect();
@@ -164,14 +173,16 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
     });
     hash.add_number(found.map_err(said)?);
 
-    let mut invoke = |code: &str, x: Value, y: Value| -> Result<(f64, f64), String> {
+    let hot = Engine::with_jit(Limits::default(), Mode::AtOnce);
+    let mut invoke = |code: &str, x: Value, y: Value| -> Result<[f64; 4], String> {
         let new = NewSubstrate {
             identity: None,
             expression_type: ExpressionType::Lambda,
             expression_code: code.to_owned(),
             metadata: Document::Map(Vec::new()),
         };
-        let id = engine.create_substrate(now, new, OnConflict::Return).map_err(said)?.item.id;
+        let id = engine.create_substrate(now, new.clone(), OnConflict::Return).map_err(said)?.item.id;
+        hot.create_substrate(now, new, OnConflict::Return).map_err(said)?;
         let mut parameters = Dict::new();
         parameters.insert_str(Text::from("x"), x);
         parameters.insert_str(Text::from("y"), y);
@@ -190,10 +201,24 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
         });
         let value = result.map_err(|raise| raise.message)?;
         hash.add(format!("{value:?}").as_bytes());
-        Ok((whole, alone))
+
+        let (whole_compiled, result) = repeated(options.invocations, || hot.evaluate(id, &parameters, false));
+        let value = result.map_err(said)?.value;
+        hash.add(format!("{value:?}").as_bytes());
+        let binding = formula.bind(&parameters).ok_or("the parameters do not fit")?;
+        let mut compiled = Tiered::new(formula, &Jit::new(Mode::AtOnce));
+        let (compiled_alone, result) = repeated(options.invocations, || {
+            interpreter.meter.reset();
+            compiled.evaluate_bound(&mut interpreter, &parameters, &binding)
+        });
+        let value = result.map_err(|raise| raise.message)?;
+        hash.add(format!("{value:?}").as_bytes());
+        Ok([whole, alone, whole_compiled, compiled_alone])
     };
-    let (product, product_alone) = invoke(PRODUCT, Value::Int(6), Value::Int(7))?;
-    let (branch, branch_alone) = invoke(BRANCH, Value::Float(3.5), Value::Float(2.25))?;
+    let [product, product_alone, product_hot, _] = invoke(PRODUCT, Value::Int(6), Value::Int(7))?;
+    let [branch, branch_alone, branch_hot, branch_compiled] =
+        invoke(BRANCH, Value::Float(3.5), Value::Float(2.25))?;
+    let [.., product_compiled] = invoke(NAMED_PRODUCT, Value::Int(6), Value::Int(7))?;
 
     Ok([
         per_second(n, from_text),
@@ -205,7 +230,26 @@ fn one_run(options: &Options, hash: &mut ResultHash) -> Result<[f64; FIGURES.len
         branch,
         product_alone,
         branch_alone,
+        product_compiled,
+        branch_compiled,
+        product_hot,
+        branch_hot,
+        compiling()?,
     ])
+}
+
+/// Microseconds that compiling the second formula takes, with a compiler that is warm.
+fn compiling() -> Result<f64, String> {
+    const TIMES: u64 = 200;
+    let formula = Formula::new(ExpressionType::Lambda, BRANCH, &Limits::default(), &Templates::default())
+        .map_err(|error| error.to_string())?;
+    let code = formula.template.code().ok_or("the formula cannot be compiled")?;
+    let facts: Vec<Facts> = formula.constants.iter().map(Facts::of).collect();
+    let signature = Signature::default().with(0, Kind::Float).with(1, Kind::Float);
+    let mut compiler = Compiler::new().map_err(|error| error.to_string())?;
+    let (ns, result) = repeated(TIMES, || compiler.compile(code, signature, &facts));
+    result.map_err(|error| error.to_string())?;
+    Ok(ns / 1_000.0)
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {

@@ -192,10 +192,16 @@ pub static SETTINGS: &[Setting] = &[
         "Bytes of what is kept of jobs: requests until they are done, which may have half of it, and results. Where a result needs room, the oldest of the address that keeps most is forgotten."),
     setting!(WORK, "jobs-keep", duration jobs_keep, MS, Duration::from_secs(30 * 86_400),
         "How long a job and its result are kept after its end."),
+    setting!(WORK, "result-cache", bytes result_cache: u64, 0, 1024 * 1024 * MIB,
+        "Bytes for results of long evaluations, kept so that the same formula with the same parameters is not evaluated again. When they are used up, what is asked least goes. 0 keeps none."),
     setting!(WORK, "idempotency-memory", bytes idempotency_memory: u64, 0, 1024 * 1024 * MIB,
         "Bytes of answers kept for requests with an `Idempotency-Key`. When they are used up, the oldest answers are forgotten."),
     setting!(WORK, "idempotency-keep", duration idempotency_keep, Duration::from_secs(1), Duration::from_secs(30 * 86_400),
         "How long an answer is kept for its `Idempotency-Key`."),
+    setting!(@row WORK, "jit", "on|off", None, |config| show_jit(config.jit), |config, text| {
+        config.jit = read_jit(text)?;
+        Ok(())
+    }, "Whether formulas that are invoked often are compiled to machine code. Answers are the same either way; `off` is for machines that forbid executable memory, and for finding out whether a fault is there."),
     setting!(FORMULAS, "formula-source-max", bytes limits.source_bytes: usize, 1, MIB,
         "Bytes of formula text (`source_text`)."),
     setting!(FORMULAS, "formula-nesting-max", count limits.nesting: usize, 1, LEVELS_MAX, None,

@@ -2,6 +2,7 @@
 //! units, names, lists.
 
 use super::{DurabilityLevel, LogFormat, LogLevel};
+use butterflyfx_jit::tier::Mode;
 use std::time::Duration;
 
 /// A whole number within bounds. Underscores are fine: `1_000_000`.
@@ -114,6 +115,20 @@ pub fn show_log_level(level: LogLevel) -> String {
         LogLevel::Trace => "trace",
     }
     .to_owned()
+}
+
+/// Whether formulas are compiled.
+pub fn read_jit(text: &str) -> Result<Mode, String> {
+    match text {
+        "on" => Ok(Mode::WhenHot),
+        "off" => Ok(Mode::Off),
+        _ => Err("must be on or off".to_owned()),
+    }
+}
+
+/// As [`read_jit`] reads it.
+pub fn show_jit(mode: Mode) -> String {
+    if mode == Mode::Off { "off" } else { "on" }.to_owned()
 }
 
 /// A level of durability.

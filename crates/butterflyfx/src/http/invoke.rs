@@ -1,12 +1,14 @@
 //! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
+use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
 use super::{Answer, Shared, jobs, prefer, rows, schema};
 use crate::app::App;
 use crate::evaluation::{StopOnDrop, evaluate, offload_bulk};
 use crate::jobs::{Operation, Ticket};
+use crate::results::{Kept, Question};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -15,7 +17,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{Evaluation, Input};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json;
-use butterflyfx_formula::meter::{Interrupt, Meter};
+use butterflyfx_formula::meter::{Cost, Interrupt, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::{Items, Value};
 use bytes::Bytes;
@@ -46,7 +48,7 @@ static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
 ///
 /// Evaluates the formula with the parameters of the body and those that flow in along relationships.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke", tag = "evaluation", operation_id = "invoke_substrate",
-    params(schema::SubstratePath, jobs::PreferHeader), request_body = Option<schema::Parameters>,
+    params(schema::SubstratePath, jobs::PreferHeader, CacheControl), request_body = Option<schema::Parameters>,
     responses(
         (status = 200, description = "The result.", body = schema::Invocation),
         (status = 202, description = "Accepted as a job.", body = jobs::Job, headers(
@@ -69,18 +71,44 @@ pub(super) async fn answer(
 ) -> Outcome<Response> {
     let text = read_body(api, headers, body).await?;
     if prefer::is_async(headers) {
-        return accept(api, id, text);
+        return accept(api, id, text, CacheUse::of(headers));
     }
     let parameters = parameters_in(&api.app, &text)?;
     let started = Instant::now();
-    let evaluation = evaluate(&api.app, id, parameters, false).await?;
     let mut out = String::with_capacity(256);
-    write_invocation(&api.app, id, &evaluation, started.elapsed(), &mut out)?;
+    let question = match look_up(&api.app, id, &parameters, CacheUse::of(headers)) {
+        Looked::Found(kept) => {
+            write_kept(id, &kept, started.elapsed(), &mut out);
+            return Ok(wire::ok(out));
+        }
+        Looked::Evaluate(question) => question,
+    };
+    let evaluation = evaluate(&api.app, id, parameters, false).await?;
+    let elapsed = started.elapsed();
+    begin_invocation(id, &mut out);
+    write_and_keep(&api.app, id, &evaluation, question, &mut out)?;
+    end_invocation(elapsed, evaluation.cost, false, &mut out);
     Ok(wire::ok(out))
 }
 
+/// Appends a result, and keeps its text where that is wanted.
+fn write_and_keep(
+    app: &App,
+    id: SubstrateId,
+    evaluation: &Evaluation,
+    question: Option<Question>,
+    out: &mut String,
+) -> Outcome<()> {
+    let start = out.len();
+    write_result(app, id, &evaluation.value, out)?;
+    if let (Some(results), Some(question)) = (&app.results, question) {
+        results.keep(question, evaluation, &out[start..]);
+    }
+    Ok(())
+}
+
 /// Makes a job of an invocation. What can be told at once is refused at once.
-fn accept(api: &Shared, id: SubstrateId, text: Bytes) -> Outcome<Response> {
+fn accept(api: &Shared, id: SubstrateId, text: Bytes, cache_use: CacheUse) -> Outcome<Response> {
     if !api.app.engine.contains(id) {
         return Err(EngineError::SubstrateNotFound(id).into());
     }
@@ -90,14 +118,26 @@ fn accept(api: &Shared, id: SubstrateId, text: Bytes) -> Outcome<Response> {
     jobs::accept(api, Operation::Substrate(id), text.len(), move |app, ticket| {
         let parameters = parameters_in(app, &text)?;
         let started = Instant::now();
+        let mut out = String::with_capacity(256);
+        let question = match look_up(app, id, &parameters, cache_use) {
+            Looked::Found(kept) => {
+                write_kept(id, &kept, started.elapsed(), &mut out);
+                ticket.set_done(1);
+                return Ok(out);
+            }
+            Looked::Evaluate(question) => question,
+        };
         let outcome = app.engine.evaluate_until(id, &parameters, false, ticket.interrupt());
         match &outcome {
             Ok(evaluation) => app.metrics.evaluated(evaluation.cost.steps),
             Err(error) if error.is_interrupted() => {}
             Err(_) => app.metrics.evaluation_failed(),
         }
-        let mut out = String::with_capacity(256);
-        write_invocation(app, id, &outcome?, started.elapsed(), &mut out)?;
+        let evaluation = outcome?;
+        let elapsed = started.elapsed();
+        begin_invocation(id, &mut out);
+        write_and_keep(app, id, &evaluation, question, &mut out)?;
+        end_invocation(elapsed, evaluation.cost, false, &mut out);
         ticket.set_done(1);
         Ok(out)
     })
@@ -182,18 +222,35 @@ pub(super) fn write_invocation(
     elapsed: Duration,
     out: &mut String,
 ) -> Outcome<()> {
+    begin_invocation(id, out);
+    write_result(app, id, &evaluation.value, out)?;
+    end_invocation(elapsed, evaluation.cost, false, out);
+    Ok(())
+}
+
+/// Writes the answer to an invocation out of the cache; it took so long to find.
+pub(super) fn write_kept(id: SubstrateId, kept: &Kept, elapsed: Duration, out: &mut String) {
+    begin_invocation(id, out);
+    out.push_str(&kept.text);
+    end_invocation(elapsed, kept.cost, true, out);
+}
+
+/// What stands before the result.
+fn begin_invocation(id: SubstrateId, out: &mut String) {
     out.push_str("{\"substrate_id\":");
     write::substrate_id(id, out);
     out.push_str(",\"result\":");
-    write_result(app, id, &evaluation.value, out)?;
+}
+
+/// What stands after it.
+fn end_invocation(elapsed: Duration, cost: Cost, is_cached: bool, out: &mut String) {
     out.push_str(",\"invocation_time_ms\":");
     write::milliseconds(elapsed, out);
     out.push_str(",\"cost\":{\"steps\":");
-    write::unsigned(evaluation.cost.steps, out);
+    write::unsigned(cost.steps, out);
     out.push_str(",\"bytes\":");
-    write::unsigned(evaluation.cost.bytes, out);
-    out.push_str("},\"cached\":false}");
-    Ok(())
+    write::unsigned(cost.bytes, out);
+    out.push_str(if is_cached { "},\"cached\":true}" } else { "},\"cached\":false}" });
 }
 
 /// Appends a result. On a refusal what was written is taken back.
@@ -223,19 +280,29 @@ pub(super) fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut 
 ///
 /// The invocation without parameters. `explain=true` adds the tree of inputs behind it.
 #[utoipa::path(get, path = "/api/v1/substrates/{substrate_id}/value", tag = "evaluation", operation_id = "get_value",
-    params(schema::SubstratePath, schema::ExplainQuery),
+    params(schema::SubstratePath, schema::ExplainQuery, CacheControl),
     responses((status = 200, description = "The value.", body = schema::SubstrateValue)))]
 pub(super) async fn value(State(api): State<Shared>, request: Request) -> Answer {
     let mut query = Query::read(request.uri(), &["explain"]);
     let explain = query.flag("explain");
     query.finish()?;
     let id = wire::substrate_id(request.uri(), 3)?;
-    let evaluation = evaluate(&api.app, id, Arc::clone(&NO_PARAMETERS), explain).await?;
+    // The tree of inputs is not kept.
+    let cache_use = if explain { CacheUse::None } else { CacheUse::of(request.headers()) };
     let mut out = String::with_capacity(128);
     out.push_str("{\"substrate_id\":");
     write::substrate_id(id, &mut out);
     out.push_str(",\"value\":");
-    write_result(&api.app, id, &evaluation.value, &mut out)?;
+    let question = match look_up(&api.app, id, &NO_PARAMETERS, cache_use) {
+        Looked::Found(kept) => {
+            out.push_str(&kept.text);
+            out.push('}');
+            return Ok(wire::ok(out));
+        }
+        Looked::Evaluate(question) => question,
+    };
+    let evaluation = evaluate(&api.app, id, Arc::clone(&NO_PARAMETERS), explain).await?;
+    write_and_keep(&api.app, id, &evaluation, question, &mut out)?;
     if explain {
         out.push_str(",\"inputs\":");
         write_inputs(&api.app, evaluation.inputs.as_deref().unwrap_or_default(), &mut out)?;

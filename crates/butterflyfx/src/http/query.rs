@@ -3,7 +3,7 @@
 use super::problem::Outcome;
 use super::substrates::{missing_everything, read};
 use super::wire::{self, Accepts, At, Faults, Object, decode, write};
-use super::{Answer, Shared, paging, schema, time};
+use super::{Answer, Shared, kept, paging, schema, time};
 use crate::app::App;
 use crate::evaluation::offload;
 use axum::extract::{Request, State};
@@ -387,7 +387,9 @@ fn write_stats(app: &App) -> String {
     member("templates", stats.templates, &mut out);
     out.push(',');
     member("indexes", stats.indexes, &mut out);
-    out.push_str(",\"cache\":{\"kind\":\"none\"},\"storage\":{\"kind\":\"memory\",\"durable\":false}}");
+    out.push_str(",\"cache\":");
+    kept::write_stats(app, &mut out);
+    out.push_str(",\"storage\":{\"kind\":\"memory\",\"durable\":false}}");
     out
 }
 

@@ -1,5 +1,6 @@
 //! The API's part of the short way (see [`crate::server::quick`]): reading a substrate, and
-//! invoking one whose formula is short. What is not answered with 200 is not answered here.
+//! invoking one whose formula is short, or whose result is kept. What is not answered with 200 is
+//! not answered here.
 
 use super::wire::write;
 use super::{Service, etag, invoke};
@@ -12,6 +13,10 @@ use butterflyfx_formula::json::Pull;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// A result is looked for where the body is no longer than this: where it is not kept, the body is
+/// read twice.
+const KEPT_BODY_BYTES_MAX: usize = 1024;
 
 thread_local! {
     /// The parameters of the last invocation: the next one often has the same names. Taken while
@@ -28,7 +33,7 @@ impl Service {
         }
         let id = SubstrateId::parse(rest.strip_suffix("/invoke")?)?;
         let mut parameters = PARAMETERS.take().unwrap_or_default();
-        let answer = self.quick_invoke(id, request.body, &mut parameters, body);
+        let answer = self.quick_invoke(id, request, &mut parameters, body);
         PARAMETERS.set(Some(parameters));
         answer
     }
@@ -43,21 +48,44 @@ impl Service {
     fn quick_invoke(
         &self,
         id: SubstrateId,
-        text: &[u8],
+        request: &QuickRequest<'_>,
         parameters: &mut Arc<Dict>,
         body: &mut String,
     ) -> Option<QuickAnswer> {
         let app = &self.api.app;
         // Before the body is read in vain.
         if !app.engine.is_short(id).ok()? {
-            return None;
+            return self.quick_kept(id, request, parameters, body);
         }
-        read_parameters(app.engine.limits(), text, parameters)?;
+        read_parameters(app.engine.limits(), request.body, parameters)?;
         let started = Instant::now();
         let evaluation = evaluate_quickly(app, id, parameters)?;
         let answered = Instant::now();
         invoke::write_invocation(app, id, &evaluation, answered - started, body).ok()?;
         app.metrics.evaluated(evaluation.cost.steps);
+        Some(QuickAnswer { route: Route::Invoke, etag: None, answered })
+    }
+
+    /// Answers with a result that is kept; where it is not, the long way counts the miss.
+    fn quick_kept(
+        &self,
+        id: SubstrateId,
+        request: &QuickRequest<'_>,
+        parameters: &mut Arc<Dict>,
+        body: &mut String,
+    ) -> Option<QuickAnswer> {
+        let app = &self.api.app;
+        let results = app.results.as_ref()?;
+        if request.has_cache_control || request.body.len() > KEPT_BODY_BYTES_MAX {
+            return None;
+        }
+        let started = Instant::now();
+        let (edition, formula) = app.engine.long_formula(id).ok()??;
+        read_parameters(app.engine.limits(), request.body, parameters)?;
+        let kept = results.find(&results.question(edition, &formula, parameters)?)?;
+        let answered = Instant::now();
+        invoke::write_kept(id, &kept, answered - started, body);
+        app.metrics.result_looked_up(true);
         Some(QuickAnswer { route: Route::Invoke, etag: None, answered })
     }
 }

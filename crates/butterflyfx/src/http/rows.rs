@@ -13,9 +13,10 @@ use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::Evaluation;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::formula::{Binding, Formula};
+use butterflyfx_formula::formula::Binding;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json::{Members, Pull};
+use butterflyfx_jit::tier::Tiered;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -94,7 +95,7 @@ pub(super) struct Rows<'a> {
     app: &'a App,
     id: SubstrateId,
     /// The formula, where it stands for itself; else the engine collects what flows in each time.
-    formula: Option<Formula>,
+    formula: Option<Tiered>,
     /// Where its parameters stand in rows like the last; looked for once two rows are alike.
     binding: Option<Option<Binding>>,
     vm: Interpreter,
@@ -184,9 +185,9 @@ impl<'a> Rows<'a> {
     }
 
     fn evaluate(&mut self, row: &Arc<Dict>, is_same: bool) -> Result<Evaluation, EngineError> {
-        if let Some(formula) = &self.formula {
+        if let Some(formula) = &mut self.formula {
             if is_same && self.binding.is_none() {
-                self.binding = Some(formula.bind(row));
+                self.binding = Some(formula.formula().bind(row));
             }
             self.vm.meter.reset();
             let value = match &self.binding {
@@ -194,7 +195,8 @@ impl<'a> Rows<'a> {
                 _ => formula.evaluate(&mut self.vm, row),
             };
             if let Ok(value) = value {
-                return Ok(Evaluation { value, cost: self.vm.meter.cost(), inputs: None });
+                let cost = self.vm.meter.cost();
+                return Ok(Evaluation { value, cost, inputs: None, edition: None });
             }
         }
         // The engine has the words for what was raised, and where in the text.

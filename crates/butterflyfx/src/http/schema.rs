@@ -3,6 +3,7 @@
 //! against what stands here.
 #![allow(dead_code, reason = "these types only describe")]
 
+use super::kept::CacheStats;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -182,7 +183,7 @@ pub(super) struct Invocation {
     #[schema(minimum = 0, example = 0.00125)]
     invocation_time_ms: f64,
     cost: Cost,
-    /// Whether the result came from a cache.
+    /// Whether the result was kept from an earlier invocation.
     cached: bool,
 }
 
@@ -613,12 +614,6 @@ pub(super) struct Degrees {
 pub(super) struct DegreesByDirection {
     outgoing: Degrees,
     incoming: Degrees,
-}
-
-/// The cache of results.
-#[derive(ToSchema)]
-pub(super) struct CacheStats {
-    kind: String,
 }
 
 /// Where things are kept.

@@ -90,6 +90,19 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         metrics.sum(|part| &part.evaluation_errors),
     );
     text.counter("evaluation_steps", "Steps of all evaluations.", metrics.sum(|part| &part.evaluation_steps));
+    let jit = app.engine.jit_stats();
+    text.gauge(
+        "compiled_formulas",
+        "Formulas that run as machine code, each with a kind of parameters.",
+        jit.codes,
+    );
+    text.gauge("compiled_bytes", "Executable memory of them.", jit.bytes);
+    text.counter("compilations", "Times that a formula was compiled.", jit.compiled);
+    text.counter(
+        "compilations_refused",
+        "Times that a formula was not covered by machine code.",
+        jit.refused,
+    );
     text.gauge(
         "evaluation_queue_length",
         "Evaluations and queries waiting for a thread.",
@@ -107,6 +120,7 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         &metrics.waits,
     );
 
+    results(&mut text, metrics, app);
     jobs(&mut text, metrics, app);
     store(&mut text, metrics, app);
 
@@ -150,6 +164,17 @@ fn jobs(text: &mut Text, metrics: &Metrics, app: &App) {
         load(&jobs.pushed_out),
     );
     text.histogram("jobs_wait_seconds", "Time that a job waited for a thread.", &jobs.waits);
+}
+
+/// Results that are kept, where any are.
+fn results(text: &mut Text, metrics: &Metrics, app: &App) {
+    let Some(results) = &app.results else { return };
+    let (hits, misses) = metrics.results_looked_up();
+    text.counter("result_cache_hits", "Invocations answered with a result that was kept.", hits);
+    text.counter("result_cache_misses", "Invocations whose result was looked up in vain.", misses);
+    text.counter("result_cache_evictions", "Results that had to go for others.", results.evictions());
+    text.gauge("result_cache_entries", "Results kept.", results.entries());
+    text.gauge("result_cache_bytes", "Bytes that they take.", results.bytes());
 }
 
 /// What is written down, and how fast.

@@ -43,6 +43,8 @@ pub struct QuickRequest<'a> {
     pub path: &'a str,
     /// All of the body.
     pub body: &'a [u8],
+    /// Whether there is a `Cache-Control`, which says what may be answered out of the cache.
+    pub has_cache_control: bool,
 }
 
 /// The answer to a plain request beside its body: status 200, JSON.
@@ -165,6 +167,7 @@ enum Header {
     Host,
     ContentLength,
     ContentType,
+    CacheControl,
     Connection,
     RequestId,
     /// Not the plain answer.
@@ -183,6 +186,7 @@ impl Header {
             10 if is("connection") => Header::Connection,
             12 if is("content-type") => Header::ContentType,
             12 if is("x-request-id") => Header::RequestId,
+            13 if is("cache-control") => Header::CacheControl,
             13 if is("if-none-match") || is("authorization") => Header::More,
             14 if is("content-length") => Header::ContentLength,
             14 if is("http2-settings") => Header::More,
@@ -213,6 +217,7 @@ impl<'a> Head<'a> {
         let path = std::str::from_utf8(target).ok()?;
         let mut headers = 0;
         let (mut host, mut length, mut kind, mut request_id) = (false, None, None, None);
+        let mut has_cache_control = false;
         loop {
             let line = lines.next()?;
             if line.is_empty() {
@@ -231,6 +236,10 @@ impl<'a> Head<'a> {
                 Header::Host => !std::mem::replace(&mut host, true),
                 Header::ContentLength => length.replace(read_length(value)?).is_none(),
                 Header::ContentType => kind.replace(value).is_none(),
+                Header::CacheControl => {
+                    has_cache_control = true;
+                    true
+                }
                 Header::Connection => value.eq_ignore_ascii_case(b"keep-alive"),
                 Header::RequestId => request_id.replace(value).is_none(),
                 Header::More => false,
@@ -246,7 +255,7 @@ impl<'a> Head<'a> {
         if !host || headers > headers_max || !is_json || (!is_post && length > 0) {
             return None;
         }
-        let request = QuickRequest { is_post, path, body };
+        let request = QuickRequest { is_post, path, body, has_cache_control };
         Some(Head { request, request_id, bytes: head_bytes + length })
     }
 }
@@ -307,6 +316,7 @@ mod tests {
         whole(&format!("{INVOKE}Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{{}}"));
         check(&format!("{INVOKE}Content-Length: 0\r\n\r\nGET"), Some(INVOKE.len() + 21));
         whole(&format!("{INVOKE}X-Request-Id: \t abc \r\n\r\n"));
+        whole(&format!("{INVOKE}Cache-Control: no-cache\r\n\r\n"));
         let with = |header: &str| not(&format!("{INVOKE}{header}\r\nContent-Length: 2\r\n\r\n{{}}"));
         for header in [
             "Host: b",

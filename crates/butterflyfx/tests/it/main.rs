@@ -6,6 +6,7 @@ mod documents;
 mod durable;
 mod load;
 mod program;
+mod results;
 mod support;
 mod transfer;
 mod transport;

@@ -55,9 +55,17 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> String {
+        self.send(&format!("GET {path}"), "", "")
+    }
+
+    fn send(&self, line: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("send");
+        let length = body.len();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).expect("send");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         answer
@@ -232,4 +240,41 @@ fn version_help_and_completions_are_printed() {
     let completions = run(&["completions", "bash"], &[]);
     assert_eq!(completions.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&completions.stdout).contains("--idle-timeout"));
+}
+
+/// Results are kept until the bound is met some times over: first small ones, which fill the tables of
+/// the cache, then large ones.
+#[test]
+fn kept_results_take_the_memory_they_may_and_no_more() {
+    const BOUND: u64 = 16 << 20;
+    let running = Running::start(
+        &["--port", "0", "--result-cache", "16MiB", "--wall-clock-max", "60s", "--log-level", "error"],
+        &[],
+    );
+    let resident = || {
+        let text = running.get("/metrics");
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("butterflyfx_process_resident_memory_bytes "));
+        line.expect("a metric").parse::<u64>().expect("bytes")
+    };
+    let code =
+        r#"{"expression_type":"formula","expression_code":"[(str(i) * n)[:n] for i in range(k, k + 1)]"}"#;
+    running.send("PUT /api/v1/substrates/0x1", "", code);
+    let flood = |headers: &str, count: usize, n: usize| {
+        for k in 0..count {
+            let body = format!("{{\"parameters\":{{\"k\":{k},\"n\":{n}}}}}");
+            let answer = running.send("POST /api/v1/substrates/0x1/invoke", headers, &body);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    };
+    // What evaluating takes is no part of it.
+    flood("Cache-Control: no-store\r\n", 50, 300_000);
+    let before = resident();
+    flood("", 200, 300_000);
+    flood("", 3_000, 1);
+    flood("", 200, 300_000);
+    let grown = resident().saturating_sub(before);
+    // Beside what is kept the allocator holds what it was given back a moment ago.
+    assert!(grown < 2 * BOUND, "{grown} bytes more, of which {BOUND} may be kept results");
+    assert!(grown > BOUND / 4, "{grown} bytes more: are any results kept?");
 }

@@ -37,6 +37,31 @@ const PRODUCT: &str =
     r#"{"expression_type":"lambda","expression_code":"lambda x, y=2: x * y","metadata":{"a":[1,2.0]}}"#;
 
 #[test]
+fn kept_results_are_given_on_both_ways() {
+    let server = TestServer::api(&[]);
+    create(&server, r#"{"expression_type":"lambda","expression_code":"lambda xs: [str(x) for x in xs]"}"#);
+    let mut stream = server.connect();
+    let mut ask = |headers: &str, body: &str| {
+        let text = request("POST /api/v1/substrates/0xAB/invoke", headers, body);
+        stream.write_all(text.as_bytes()).expect("send");
+        let (head, body) = plain(read_answer(&mut stream));
+        let (body, cached) = body.split_once(",\"cached\":").expect("a member");
+        (head, body.to_owned(), cached == "true}")
+    };
+    let body = r#"{"parameters":{"xs":[1,-0.0,true,36893488147419103232]}}"#;
+    let evaluated = ask("", body);
+    assert!(!evaluated.2);
+    for headers in ["", LONG, "Cache-Control: max-age=1\r\n", "Cache-Control: no-cache\r\n"] {
+        let (head, body, cached) = ask(headers, body);
+        assert_eq!((&head, &body), (&evaluated.0, &evaluated.1), "{headers}");
+        assert_eq!(cached, !headers.contains("no-cache"), "{headers}");
+    }
+    // A body that is too long for the short way is found on the long one.
+    let long = format!("{{\"parameters\":{{\"xs\":[{}0]}}}}", "10,".repeat(1_000));
+    assert_eq!([ask("", &long).2, ask("", &long).2], [false, true]);
+}
+
+#[test]
 fn both_ways_answer_alike() {
     let server = TestServer::api(&[]);
     create(&server, PRODUCT);

@@ -1,0 +1,230 @@
+//! One formula over many rows that come in columns.
+//!
+//! Columns of one kind run as machine code, piece by piece; rows that it hands over, rows with nulls and columns of mixed values are
+//! interpreted, so that each row has the answer, the error and the cost of an invocation of its own. A null is `None`.
+
+use crate::code::{HANDED_OVER, Payloads, RowCode};
+use crate::kind::{INPUTS_MAX, Kind, Signature};
+use crate::tier::Tiered;
+use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::error::Raise;
+use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_formula::text::Text;
+use butterflyfx_formula::value::Value;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// In [`Results::kinds`]: the result is among the others.
+pub const OTHER: u8 = 0xFE;
+
+/// In [`Results::kinds`]: the row failed.
+pub const FAILED: u8 = HANDED_OVER;
+
+/// Rows that are worth compiling for: the compiler takes as long as some thousand interpreted rows.
+const ROWS_WORTH_COMPILING: usize = 2_000;
+
+/// The values of a column.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// All of one kind.
+    Of(Payloads<'a>),
+    /// Any.
+    Any(&'a [Value]),
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    /// The name of the parameter.
+    pub name: &'a str,
+    /// The values, one a row.
+    pub values: Values<'a>,
+    /// Which rows are null whatever their value is; empty where none is.
+    pub is_null: &'a [bool],
+}
+
+impl Column<'_> {
+    fn value(&self, row: usize) -> Value {
+        if self.is_null.get(row).is_some_and(|is_null| *is_null) {
+            return Value::None;
+        }
+        match self.values {
+            Values::Of(Payloads::Ints(values)) => Value::Int(values[row]),
+            Values::Of(Payloads::Floats(values)) => Value::Float(values[row]),
+            Values::Of(Payloads::Bools(values)) => Value::Bool(values[row] != 0),
+            Values::Any(values) => values[row].clone(),
+        }
+    }
+}
+
+/// What some rows gave.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// The kind of each row's result as its number, or [`OTHER`], or [`FAILED`].
+    pub kinds: Vec<u8>,
+    /// The payload of each row's result, where its kind has one.
+    pub payloads: Vec<u64>,
+    /// Results of other kinds: big ints, texts, lists. By row.
+    pub others: Vec<(usize, Value)>,
+    /// What was raised, by row.
+    pub errors: Vec<(usize, Box<Raise>)>,
+    /// Steps of all rows that have a result.
+    pub steps: u64,
+}
+
+impl Results {
+    fn clear(&mut self, rows: usize) {
+        self.kinds.clear();
+        self.kinds.resize(rows, FAILED);
+        self.payloads.resize(rows, 0);
+        self.others.clear();
+        self.errors.clear();
+        self.steps = 0;
+    }
+
+    fn set(&mut self, row: usize, value: Value) {
+        match Kind::of(&value) {
+            Some((kind, payload)) => {
+                self.kinds[row] = kind as u8;
+                self.payloads[row] = payload;
+            }
+            None => {
+                self.kinds[row] = OTHER;
+                self.others.push((row, value));
+            }
+        }
+    }
+
+    /// The value of a row that has one; [`OTHER`] ones are looked up.
+    pub fn value(&self, row: usize) -> Option<Value> {
+        match self.kinds.get(row).copied()? {
+            FAILED => None,
+            OTHER => {
+                let at = self.others.binary_search_by_key(&row, |(row, _)| *row).ok()?;
+                Some(self.others[at].1.clone())
+            }
+            1 => Some(Value::None),
+            2 => Some(Value::Bool(self.payloads[row] != 0)),
+            3 => Some(Value::Int(self.payloads[row].cast_signed())),
+            _ => Some(Value::float(f64::from_bits(self.payloads[row]))),
+        }
+    }
+}
+
+/// A formula and the columns that it is evaluated over, a piece at a time.
+pub struct ColumnEvaluation<'a> {
+    tiered: &'a mut Tiered,
+    columns: &'a [Column<'a>],
+    code: Option<Arc<RowCode>>,
+    /// Of each input of the formula.
+    inputs: [Option<Payloads<'a>>; INPUTS_MAX],
+    /// Columns in which a null makes a row one for the interpreter.
+    nulls: Vec<&'a [bool]>,
+    row: Arc<Dict>,
+}
+
+impl<'a> ColumnEvaluation<'a> {
+    /// Prepares to evaluate over columns of so many rows.
+    ///
+    /// # Panics
+    /// Later, where a column is shorter.
+    pub fn new(tiered: &'a mut Tiered, columns: &'a [Column<'a>], rows: usize) -> ColumnEvaluation<'a> {
+        let mut evaluation = ColumnEvaluation {
+            tiered,
+            columns,
+            code: None,
+            inputs: [None; INPUTS_MAX],
+            nulls: Vec::new(),
+            row: Arc::default(),
+        };
+        if rows >= ROWS_WORTH_COMPILING || evaluation.tiered.compiles_at_once() {
+            evaluation.prepare();
+        }
+        evaluation
+    }
+
+    /// Whether rows run as machine code.
+    pub fn is_compiled(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// Whether it runs several rows at once, without a branch.
+    pub fn is_wide(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.is_wide())
+    }
+
+    fn prepare(&mut self) {
+        let Some(names) = self.tiered.input_names() else { return };
+        let mut signature = Signature::default();
+        let mut used = 0;
+        for (at, input) in names.enumerate() {
+            let Some(name) = input.name else { continue };
+            match self.columns.iter().find(|column| column.name == name) {
+                Some(column) => {
+                    used += 1;
+                    let Values::Of(payloads) = column.values else { return };
+                    signature = signature.with(at, payloads.kind());
+                    self.inputs[at] = Some(payloads);
+                    if !column.is_null.is_empty() {
+                        self.nulls.push(column.is_null);
+                    }
+                }
+                // A default, the same for all rows, is no column: such formulas are interpreted.
+                None if input.is_required => return,
+                None => {}
+            }
+        }
+        if used == self.columns.len() || self.tiered.formula().template.accepts_any() {
+            self.code = self.tiered.row_code(signature);
+        }
+    }
+
+    /// Evaluates some rows; `results` has them from 0 on.
+    pub fn run(&mut self, vm: &mut Interpreter, rows: Range<usize>, results: &mut Results) {
+        let first = rows.start;
+        results.clear(rows.len());
+        if let Some(code) = self.code.clone() {
+            let mut from = 0;
+            while from < rows.len() {
+                let is_null = |row: &usize| self.nulls.iter().any(|nulls| nulls[first + row]);
+                let to = (from..rows.len()).find(is_null).unwrap_or(rows.len());
+                let (payloads, kinds) = (&mut results.payloads[from..to], &mut results.kinds[from..to]);
+                let constants = self.tiered.constants();
+                results.steps += code.run(&self.inputs, constants, first + from, payloads, kinds);
+                // Machine code does not know of nulls.
+                from = to + 1;
+            }
+        }
+        for row in 0..rows.len() {
+            if results.kinds[row] != FAILED {
+                continue;
+            }
+            self.fill_row(first + row);
+            vm.meter.reset();
+            match self.tiered.formula().evaluate(vm, &self.row) {
+                Ok(value) => {
+                    results.steps += vm.meter.cost().steps;
+                    results.set(row, value);
+                }
+                Err(raise) => results.errors.push((row, raise)),
+            }
+        }
+    }
+
+    /// The parameters of a row, in room that is used again.
+    fn fill_row(&mut self, row: usize) {
+        if let Some(parameters) = Arc::get_mut(&mut self.row)
+            && parameters.len() == self.columns.len()
+        {
+            for (at, column) in self.columns.iter().enumerate() {
+                parameters.set_value_at(at, column.value(row));
+            }
+            return;
+        }
+        let mut parameters = Dict::new();
+        for column in self.columns {
+            parameters.insert_str(Text::from(column.name), column.value(row));
+        }
+        self.row = Arc::new(parameters);
+    }
+}
