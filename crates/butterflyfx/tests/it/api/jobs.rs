@@ -377,6 +377,22 @@ fn a_key_makes_one_job() {
 }
 
 #[test]
+fn a_job_asks_the_cache_of_results() {
+    let api = Api::new();
+    let id = create(&api, "lambda", "lambda n: sum([x for x in range(n)])", json!({}));
+    let request = format!("POST /api/v1/substrates/{id}/invoke");
+    let body = r#"{"parameters":{"n":1000}}"#;
+    let check = |headers: &[(&str, &str)], is_cached: bool| {
+        let job = job_of(&api.send_with(&request, &[&[ASYNC], headers].concat(), body.as_bytes()));
+        let expected = json!({"progress": {"done": 1}, "result": {"result": 499500, "cached": is_cached}});
+        assert_part(&expected, &ended(&api, &job), &format!("{headers:?}"));
+    };
+    check(&[], false);
+    check(&[], true);
+    check(&[("cache-control", "no-cache")], false);
+}
+
+#[test]
 fn what_is_long_by_its_values_is_begun_again_elsewhere() {
     let api = Api::new();
     // Short by its form: no loop, no function.
