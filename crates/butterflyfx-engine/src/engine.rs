@@ -7,6 +7,7 @@ use crate::state::State;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::formula::{ExpressionType, Formula, Templates};
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_formula::meter::Interrupt;
 use butterflyfx_formula::shape::Checked;
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use parking_lot::{RwLock, RwLockWriteGuard};
@@ -250,6 +251,17 @@ impl Engine {
     /// Evaluates a substrate with the caller's parameters and what flows in along its relationships.
     pub fn evaluate(&self, id: SubstrateId, parameters: &Arc<Dict>, explain: bool) -> Result<Evaluation> {
         self.invoke(id, parameters, explain)
+    }
+
+    /// As [`Engine::evaluate`], but `interrupt` may end it early.
+    pub fn evaluate_until(
+        &self,
+        id: SubstrateId,
+        parameters: &Arc<Dict>,
+        explain: bool,
+        interrupt: Interrupt,
+    ) -> Result<Evaluation> {
+        self.invoke_until(id, parameters, explain, interrupt)
     }
 
     /// The formula of a substrate into which nothing flows along relationships, for whoever evaluates

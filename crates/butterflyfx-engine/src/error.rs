@@ -1,7 +1,7 @@
 //! Why the engine refuses. Status codes are the program's business.
 
 use crate::identity::{RelationshipId, SubstrateId};
-use butterflyfx_formula::error::{FormulaError, Raise, Span};
+use butterflyfx_formula::error::{FormulaError, Raise, RaiseKind, Span};
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,14 @@ pub enum EngineError {
     Records(String),
     /// A capacity of the engine (2^32 - 1 slots, an index count) is used up: sentence.
     Full(String),
+}
+
+impl EngineError {
+    /// Whether it only says that the evaluation was stopped from outside
+    /// ([`Engine::evaluate_until`](crate::Engine::evaluate_until)), and nothing of the formula.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, EngineError::Evaluation(error) if error.raise.kind == RaiseKind::Interrupted)
+    }
 }
 
 /// A stopped evaluation, and where.

@@ -22,7 +22,7 @@ use butterflyfx_formula::formula::{self, ExpressionType, Formula};
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json;
 use butterflyfx_formula::limits::{Limit, Limits};
-use butterflyfx_formula::meter::Meter;
+use butterflyfx_formula::meter::{Interrupt, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
 use butterflyfx_jit::tier::{Jit, Tiered};
@@ -156,6 +156,21 @@ impl Engine {
         result
     }
 
+    pub(crate) fn invoke_until(
+        &self,
+        id: SubstrateId,
+        parameters: &Arc<Dict>,
+        explain: bool,
+        interrupt: Interrupt,
+    ) -> Result<Evaluation> {
+        let mut worker = Worker::take(self.number, self.limits());
+        worker.vm.meter.set_interrupt(interrupt);
+        let result = self.invoke_with(&mut worker, id, parameters, explain);
+        worker.vm.meter.set_interrupt(Interrupt::Never);
+        WORKER.set(Some(worker));
+        result
+    }
+
     fn invoke_with(
         &self,
         worker: &mut Worker,
@@ -211,7 +226,7 @@ impl Engine {
     /// A raise, with its place in the text where the substrate still has this formula.
     #[cold]
     fn stopped(&self, id: SubstrateId, formula: &Formula, raise: Box<Raise>) -> EngineError {
-        let text = raise.at.and_then(|_| {
+        let text = raise.at.filter(|_| raise.kind != RaiseKind::Interrupted).and_then(|_| {
             let state = self.state.read();
             let slot = state.substrates.find(id)?;
             let is_same = std::ptr::eq(state.substrates.template(slot)?, &*formula.template);

@@ -110,6 +110,8 @@ pub enum RaiseKind {
     UnexpectedParameter(String),
     /// The result has no JSON form.
     ResultNotJson,
+    /// Whoever asked for it stopped it ([`Interrupt`](crate::meter::Interrupt)): this says nothing of the formula.
+    Interrupted,
 }
 
 /// A stopped evaluation. Boxed inside [`Result`] so that the good path stays 16 bytes.
@@ -162,5 +164,12 @@ impl Raise {
     #[cold]
     pub fn limit(limit: Limit, message: impl Into<String>) -> Box<Raise> {
         Box::new(Raise { kind: RaiseKind::Limit(limit), message: message.into(), at: None })
+    }
+
+    /// A stop from outside.
+    #[cold]
+    pub fn interrupted() -> Box<Raise> {
+        let message = "the evaluation was stopped by whoever asked for it".to_owned();
+        Box::new(Raise { kind: RaiseKind::Interrupted, message, at: None })
     }
 }

@@ -134,9 +134,12 @@ enum Infinite {
     Pole,
 }
 
-/// Functions of one float that are one computation, and what an infinite result of it means.
+/// What an infinite result means, and the computation.
+type Elementary = (Infinite, fn(f64) -> f64);
+
+/// Functions of one float that are one computation.
 #[inline]
-fn elementary(function: MathFunction) -> Option<(Infinite, fn(f64) -> f64)> {
+fn elementary(function: MathFunction) -> Option<Elementary> {
     use Infinite::{Overflow, Pole};
     use MathFunction as F;
     Some(match function {

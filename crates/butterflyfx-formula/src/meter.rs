@@ -2,6 +2,8 @@
 
 use crate::error::{Raise, Result};
 use crate::limits::{Limit, Limits};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What an invocation cost. The same each time for the same formula and parameters.
@@ -11,6 +13,29 @@ pub struct Cost {
     pub steps: u64,
     /// Bytes allocated, added up.
     pub bytes: u64,
+}
+
+/// What ends an evaluation before its limits do. Looked at where the clock is, so that it costs a
+/// step nothing; what is stopped ends with [`RaiseKind::Interrupted`](crate::error::RaiseKind::Interrupted).
+#[derive(Clone, Debug, Default)]
+pub enum Interrupt {
+    /// Nothing.
+    #[default]
+    Never,
+    /// It turns out to be long: it gets as far as the first look at the clock.
+    WhenLong,
+    /// Somebody sets the flag.
+    When(Arc<AtomicBool>),
+}
+
+impl Interrupt {
+    fn is_due(&self) -> bool {
+        match self {
+            Interrupt::Never => false,
+            Interrupt::WhenLong => true,
+            Interrupt::When(flag) => flag.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Counts down what an invocation may still use. Charge before the work, never after.
@@ -28,6 +53,7 @@ pub struct Meter {
     patience: u32,
     calls: usize,
     nesting: usize,
+    interrupt: Interrupt,
 }
 
 /// Levels of native recursion over nested values and lazy iterators, calls aside.
@@ -48,6 +74,7 @@ impl Meter {
             patience: 1,
             calls: 0,
             nesting: 0,
+            interrupt: Interrupt::Never,
             limits: limits.clone(),
         }
     }
@@ -67,6 +94,11 @@ impl Meter {
     pub fn restart_clock(&mut self, patience: u32) {
         self.deadline = None;
         self.patience = patience;
+    }
+
+    /// Says what may end the evaluations to come; a reset leaves it as it is.
+    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
     }
 
     /// The bounds in force.
@@ -243,6 +275,9 @@ impl Meter {
         };
         self.fuel = left.min(CLOCK_INTERVAL_STEPS);
         self.reserve = left - self.fuel;
+        if self.interrupt.is_due() {
+            return Err(Raise::interrupted());
+        }
         let now = Instant::now();
         let allowed_ms = self.limits.wall_clock_ms.saturating_mul(u64::from(self.patience));
         let deadline = *self.deadline.get_or_insert(now + Duration::from_millis(allowed_ms));
@@ -259,6 +294,30 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::RaiseKind;
+
+    #[test]
+    fn an_evaluation_can_be_interrupted_where_the_clock_is_looked_at() {
+        let check = |interrupt: Interrupt, expected: Option<RaiseKind>| {
+            let mut meter = Meter::new(&Limits { wall_clock_ms: 60_000, ..Limits::default() });
+            meter.set_interrupt(interrupt);
+            meter.reset();
+            assert!(meter.steps(CLOCK_INTERVAL_STEPS).is_ok());
+            assert_eq!(meter.steps(1).err().map(|raise| raise.kind), expected);
+        };
+        check(Interrupt::Never, None);
+        check(Interrupt::WhenLong, Some(RaiseKind::Interrupted));
+        check(Interrupt::When(Arc::new(AtomicBool::new(false))), None);
+        check(Interrupt::When(Arc::new(AtomicBool::new(true))), Some(RaiseKind::Interrupted));
+    }
+
+    #[test]
+    fn a_limit_that_is_met_is_told_before_an_interruption() {
+        let mut meter = Meter::new(&Limits { steps: CLOCK_INTERVAL_STEPS, ..Limits::default() });
+        meter.set_interrupt(Interrupt::WhenLong);
+        let refusal = meter.steps(CLOCK_INTERVAL_STEPS + 1).expect_err("too many");
+        assert_eq!(refusal.kind, RaiseKind::Limit(Limit::Steps));
+    }
 
     #[test]
     fn a_clock_can_be_given_patience() {

@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::config::Config;
 use crate::evaluation::Workers;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::results::ResultCache;
 use crate::room::Room;
@@ -39,6 +40,8 @@ pub struct App {
     pub version: &'static str,
     /// Threads for work too long for a network thread. See [`crate::evaluation`].
     pub(crate) workers: Workers,
+    /// Work that nobody waits for. See [`crate::jobs`].
+    pub(crate) jobs: Jobs,
     /// Results of long evaluations; none where nothing is kept.
     pub(crate) results: Option<ResultCache>,
     /// Whether there is room for more.
@@ -102,15 +105,16 @@ impl App {
         Ok(Arc::new(App {
             engine,
             queue,
-            metrics,
             started: Instant::now(),
             started_at: clock::now(),
             version: VERSION,
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
+            jobs: Jobs::new(config.jobs_room(), Arc::clone(&metrics)),
             results: ResultCache::new(config.result_cache),
             room: Room::default(),
             kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),
+            metrics,
             config,
         }))
     }

@@ -8,6 +8,7 @@ pub mod settings;
 pub mod sources;
 pub mod values;
 
+use crate::jobs::Room;
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_jit::tier::Mode;
 use butterflyfx_store::{Durability, Options};
@@ -37,6 +38,9 @@ pub struct Config {
     pub http: HttpSettings,
     pub evaluation_threads: u64,
     pub evaluation_queue: usize,
+    pub jobs_max: usize,
+    pub jobs_memory: u64,
+    pub jobs_keep: Duration,
     pub result_cache: u64,
     pub idempotency_memory: u64,
     pub idempotency_keep: Duration,
@@ -139,6 +143,9 @@ impl Default for Config {
             },
             evaluation_threads: 0,
             evaluation_queue: 1_024,
+            jobs_max: 1_000,
+            jobs_memory: 256 * MIB,
+            jobs_keep: Duration::from_secs(15 * 60),
             result_cache: 64 * MIB,
             idempotency_memory: 64 * MIB,
             idempotency_keep: Duration::from_secs(24 * 60 * 60),
@@ -162,6 +169,15 @@ impl Config {
             DurabilityLevel::Never => Durability::Never,
         };
         Options { durability, cache_bytes: self.store_cache }
+    }
+
+    /// What may be kept of jobs.
+    pub(crate) fn jobs_room(&self) -> Room {
+        Room {
+            jobs_max: self.jobs_max,
+            bytes_max: usize::try_from(self.jobs_memory).unwrap_or(usize::MAX),
+            keep: self.jobs_keep,
+        }
     }
 
     /// Threads for long work: as set, or one for each processor.

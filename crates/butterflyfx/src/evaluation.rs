@@ -1,16 +1,30 @@
 //! Where work runs: short evaluations on the network thread that asked, everything else on a few
 //! threads of its own with bounded stacks and a bounded queue. A full queue answers at once.
+//!
+//! What is short by its form may be long by its values. So a network thread begins it briefly, and
+//! gives it up when it takes longer: it is begun again on a worker, for an evaluation leaves nothing behind.
+//! Who waits for a worker takes turns with others, see [`turns`].
+
+mod turns;
 
 use crate::app::App;
+use crate::client::{self, Address, Client};
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::Evaluation;
 use butterflyfx_formula::dict::Dict;
+use butterflyfx_formula::meter::Interrupt;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tokio::sync::oneshot;
+use turns::{Flow, Waiting};
+
+pub(crate) use turns::may_wait;
 
 /// The stack of a worker thread. Nesting limits keep recursion far below it.
 pub const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -50,7 +64,7 @@ impl From<EngineError> for EvaluateFailure {
     }
 }
 
-/// Evaluates a substrate: on this thread where the formula is short by its form, else on a worker.
+/// Evaluates a substrate: on this thread where that is short, else on a worker.
 ///
 /// # Errors
 /// The engine's refusal; a full queue; a panic.
@@ -60,16 +74,74 @@ pub async fn evaluate(
     parameters: Arc<Dict>,
     explain: bool,
 ) -> Result<Evaluation, EvaluateFailure> {
-    let outcome = if app.engine.is_short(id)? {
-        app.engine.evaluate(id, &parameters, explain)
-    } else {
-        offload(app, move |app| app.engine.evaluate(id, &parameters, explain)).await?
+    let was_given_up = GIVEN_UP.take() == Some(id);
+    let is_short = !was_given_up && app.engine.is_short(id)?;
+    let brief = if is_short { begin(app, id, &parameters, explain) } else { None };
+    let outcome = match brief {
+        Some(outcome) => outcome,
+        None => {
+            let stop = StopOnDrop::default();
+            let interrupt = stop.interrupt();
+            offload(app, move |app| app.engine.evaluate_until(id, &parameters, explain, interrupt)).await?
+        }
     };
     match &outcome {
         Ok(evaluation) => app.metrics.evaluated(evaluation.cost.steps),
         Err(_) => app.metrics.evaluation_failed(),
     }
     Ok(outcome?)
+}
+
+thread_local! {
+    /// What this thread has given up last, for the same request comes by again on its long way.
+    static GIVEN_UP: Cell<Option<SubstrateId>> = const { Cell::new(None) };
+}
+
+/// Evaluates on the short way what is short by its form; `None` where it is long, or raises.
+pub(crate) fn evaluate_quickly(app: &App, id: SubstrateId, parameters: &Arc<Dict>) -> Option<Evaluation> {
+    let outcome = begin(app, id, parameters, false);
+    if outcome.is_none() {
+        GIVEN_UP.set(Some(id));
+    }
+    outcome?.ok()
+}
+
+/// Begins an evaluation on a network thread, and gives it up where it is long.
+fn begin(
+    app: &App,
+    id: SubstrateId,
+    parameters: &Arc<Dict>,
+    explain: bool,
+) -> Option<Result<Evaluation, EngineError>> {
+    match app.engine.evaluate_until(id, parameters, explain, Interrupt::WhenLong) {
+        Err(error) if error.is_interrupted() => {
+            app.metrics.turned_long();
+            None
+        }
+        outcome => Some(outcome),
+    }
+}
+
+/// Stops work when it is dropped: nobody waits for the answer any more.
+#[derive(Debug, Default)]
+pub(crate) struct StopOnDrop(Arc<AtomicBool>);
+
+impl StopOnDrop {
+    /// The flag that it sets.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// What tells an evaluation.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        Interrupt::When(self.flag())
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs long work on a worker thread. Work whose asker has gone away is dropped unstarted.
@@ -104,14 +176,15 @@ where
 {
     let (answer, answered) = oneshot::channel();
     let shared = Arc::clone(app);
-    let job = Box::new(move || {
+    let submitted = Instant::now();
+    let run = Box::new(move || {
+        shared.metrics.evaluation_waited(submitted.elapsed());
         if !answer.is_closed() {
             // The asker may have gone away meanwhile; then nobody wants the answer.
             let _ = answer.send(work(&shared));
         }
     });
-    let accepted = app.workers.submit(lane, job);
-    if !accepted {
+    if !app.workers.submit(lane, client::of_this_request(), run) {
         app.metrics.overloaded();
         return Err(OffloadFailure::Overloaded);
     }
@@ -136,9 +209,27 @@ pub(crate) fn yield_to_short_work() {
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// After so many ordinary tasks in a row a bulk task that waits has its turn.
+const ORDINARY_IN_A_ROW_MAX: u32 = 16;
 
-/// Where a job waits.
+type Run = Box<dyn FnOnce() + Send>;
+
+/// What waits for a thread.
+struct Task {
+    run: Run,
+    whose: Whose,
+}
+
+/// What a task is done for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// A request from there that waits for its answer.
+    Request(Address),
+    /// The job of this number.
+    Job(u64),
+}
+
+/// Where a task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
     Ordinary,
@@ -155,15 +246,19 @@ pub(crate) struct Workers {
 struct Queue {
     state: Mutex<QueueState>,
     wake: Condvar,
-    jobs_max: usize,
+    requests_max: usize,
     threads_max: usize,
 }
 
 #[derive(Default)]
 struct QueueState {
-    jobs: VecDeque<Job>,
-    bulk: VecDeque<Job>,
-    /// Threads that run a bulk job.
+    ordinary: Waiting<Task>,
+    bulk: Waiting<Task>,
+    /// Requests that wait, from each address; those without any are not here.
+    requests_of: HashMap<Address, usize>,
+    requests: usize,
+    ordinary_in_a_row: u32,
+    /// Threads that run a bulk task.
     bulk_running: usize,
     threads: usize,
     idle: usize,
@@ -172,75 +267,120 @@ struct QueueState {
 
 impl QueueState {
     fn waiting(&self) -> usize {
-        self.jobs.len() + self.bulk.len()
+        self.ordinary.len() + self.bulk.len()
     }
 
-    /// The next job that may run: ordinary ones first, bulk ones on at most `bulk_max` threads.
-    fn next(&mut self, bulk_max: usize) -> Option<(Lane, Job)> {
-        if let Some(job) = self.jobs.pop_front() {
-            return Some((Lane::Ordinary, job));
+    /// The next task that may run: ordinary ones before bulk ones, which run on at most `bulk_max`
+    /// threads but do not wait for ever.
+    fn next(&mut self, bulk_max: usize) -> Option<(Lane, Run)> {
+        let bulk_may_run = self.bulk_running < bulk_max && !self.bulk.is_empty();
+        let is_bulks_turn = self.ordinary.is_empty() || self.ordinary_in_a_row >= ORDINARY_IN_A_ROW_MAX;
+        let (lane, task) = if bulk_may_run && is_bulks_turn {
+            self.ordinary_in_a_row = 0;
+            let task = self.bulk.pop()?;
+            self.bulk_running += 1;
+            (Lane::Bulk, task)
+        } else {
+            let task = self.ordinary.pop()?;
+            self.ordinary_in_a_row = if bulk_may_run { self.ordinary_in_a_row + 1 } else { 0 };
+            (Lane::Ordinary, task)
+        };
+        if let Whose::Request(address) = task.whose {
+            self.requests -= 1;
+            if let Some(count) = self.requests_of.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.requests_of.remove(&address);
+                }
+            }
         }
-        if self.bulk_running >= bulk_max {
-            return None;
-        }
-        let job = self.bulk.pop_front()?;
-        self.bulk_running += 1;
-        Some((Lane::Bulk, job))
+        Some((lane, task.run))
     }
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Queue").field("jobs_max", &self.jobs_max).finish_non_exhaustive()
+        out.debug_struct("Queue").field("requests_max", &self.requests_max).finish_non_exhaustive()
     }
 }
 
 impl Workers {
-    /// At most `threads_max` threads, started as they are needed, and `jobs_max` waiting jobs.
-    pub(crate) fn new(threads_max: usize, jobs_max: usize) -> Workers {
+    /// At most `threads_max` threads, started as they are needed, and `requests_max` waiting requests.
+    pub(crate) fn new(threads_max: usize, requests_max: usize) -> Workers {
         Workers {
             queue: Arc::new(Queue {
                 state: Mutex::default(),
                 wake: Condvar::new(),
-                jobs_max,
+                requests_max,
                 threads_max: threads_max.max(1),
             }),
         }
     }
 
-    /// Jobs that wait for a thread.
+    /// Requests that wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.state.lock().waiting()
+        self.queue.state.lock().requests
     }
 
-    /// Takes a job unless the queue is full.
-    fn submit(&self, lane: Lane, job: Job) -> bool {
+    /// Takes the work of a request, unless there is no room for it.
+    fn submit(&self, lane: Lane, client: Client, run: Run) -> bool {
         let mut state = self.queue.state.lock();
-        if state.waiting() >= self.queue.jobs_max {
+        let of_client = state.requests_of.get(&client.address).copied().unwrap_or_default();
+        if !may_wait(of_client, state.requests, self.queue.requests_max) || !self.has_thread(&mut state) {
             return false;
         }
-        if state.idle <= state.waiting() && state.threads < self.queue.threads_max {
-            let queue = Arc::clone(&self.queue);
-            let started = std::thread::Builder::new()
-                .name("butterflyfx-work".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || queue.serve());
-            match started {
-                Ok(_) => state.threads += 1,
-                // With no thread at all nobody would ever take the job.
-                Err(error) if state.threads == 0 => {
-                    tracing::error!(%error, "cannot start a worker thread");
-                    return false;
-                }
-                Err(error) => tracing::warn!(%error, "cannot start another worker thread"),
-            }
-        }
+        *state.requests_of.entry(client.address).or_default() += 1;
+        state.requests += 1;
+        let task = Task { run, whose: Whose::Request(client.address) };
+        let flow = Flow::Connection(client.connection);
         match lane {
-            Lane::Ordinary => state.jobs.push_back(job),
-            Lane::Bulk => state.bulk.push_back(job),
+            Lane::Ordinary => state.ordinary.push(client, flow, task),
+            Lane::Bulk => state.bulk.push(client, flow, task),
         }
         drop(state);
         self.queue.wake.notify_one();
+        true
+    }
+
+    /// Takes the work of a job. Whoever knows all jobs bounds how many wait.
+    pub(crate) fn submit_job(&self, client: Client, number: u64, run: Run) -> bool {
+        let mut state = self.queue.state.lock();
+        if !self.has_thread(&mut state) {
+            return false;
+        }
+        state.bulk.push(client, Flow::Jobs, Task { run, whose: Whose::Job(number) });
+        drop(state);
+        self.queue.wake.notify_one();
+        true
+    }
+
+    /// Forgets the work of a job that still waits.
+    pub(crate) fn forget_job(&self, address: Address, number: u64) {
+        let is_wanted = |task: &Task| task.whose == Whose::Job(number);
+        let task = self.queue.state.lock().bulk.remove(address, Flow::Jobs, is_wanted);
+        // What it holds may be large, and is given back without the lock.
+        drop(task);
+    }
+
+    /// Starts a thread where one more task needs one; `false` where there is none at all.
+    fn has_thread(&self, state: &mut QueueState) -> bool {
+        if state.idle > state.waiting() || state.threads >= self.queue.threads_max {
+            return true;
+        }
+        let queue = Arc::clone(&self.queue);
+        let started = std::thread::Builder::new()
+            .name("butterflyfx-work".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || queue.serve());
+        match started {
+            Ok(_) => state.threads += 1,
+            // With no thread at all nobody would ever take the task.
+            Err(error) if state.threads == 0 => {
+                tracing::error!(%error, "cannot start a worker thread");
+                return false;
+            }
+            Err(error) => tracing::warn!(%error, "cannot start another worker thread"),
+        }
         true
     }
 }
@@ -249,10 +389,10 @@ impl Drop for Workers {
     fn drop(&mut self) {
         let mut state = self.queue.state.lock();
         state.closed = true;
-        // Jobs hold the app, which holds these workers: none can be waiting here, but be sure.
-        state.jobs.clear();
-        state.bulk.clear();
+        // Tasks hold the app, which holds these workers: none can be waiting here, but be sure.
+        let left = (std::mem::take(&mut state.ordinary), std::mem::take(&mut state.bulk));
         drop(state);
+        drop(left);
         self.queue.wake.notify_all();
     }
 }
@@ -264,10 +404,10 @@ impl Queue {
         let bulk_max = (self.threads_max - 1).max(1);
         let mut state = self.state.lock();
         loop {
-            if let Some((lane, job)) = state.next(bulk_max) {
+            if let Some((lane, run)) = state.next(bulk_max) {
                 drop(state);
                 // The panic hook has logged it; the asker sees its channel closed.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = catch_unwind(AssertUnwindSafe(run));
                 state = self.state.lock();
                 if lane == Lane::Bulk {
                     state.bulk_running -= 1;
@@ -332,6 +472,104 @@ mod tests {
             assert_eq!(waiting.await, Ok(1));
             assert_eq!(offload(&app, |_| 3).await, Ok(3));
         });
+    }
+
+    fn from(last: u8) -> Client {
+        Client { address: std::net::IpAddr::from([192, 0, 2, last]).into(), connection: u64::from(last) }
+    }
+
+    /// Lets each of these wait for the one thread, in order; the order in which they run. `b` stands for bulk.
+    #[track_caller]
+    fn check_order(asked: &[(u8, char)], expected: &str) {
+        let app = app(1, 1_000);
+        let (go, gate) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let order = Arc::new(Mutex::new(String::new()));
+        block_on(async {
+            let busy = offload(&app, move |_| {
+                begun.send(()).expect("the test waits");
+                gate.recv().is_ok()
+            });
+            let mut busy = std::pin::pin!(busy);
+            assert!(futures_util::poll!(busy.as_mut()).is_pending());
+            begins.recv().expect("the worker begins");
+            let mut all = Vec::new();
+            for &(last, kind) in asked {
+                let (app, order) = (Arc::clone(&app), Arc::clone(&order));
+                let lane = if kind == 'b' { Lane::Bulk } else { Lane::Ordinary };
+                let work = async move {
+                    let note = move |_: &Arc<App>| order.lock().push(if last == 1 { kind } else { 'X' });
+                    run(&app, lane, note).await
+                };
+                let mut work = Box::pin(client::serving(from(last), work));
+                assert!(futures_util::poll!(work.as_mut()).is_pending());
+                all.push(work);
+            }
+            go.send(()).expect("the worker waits");
+            for work in all {
+                assert_eq!(work.await, Ok(()));
+            }
+            assert_eq!(busy.await, Ok(true));
+        });
+        assert_eq!(*order.lock(), expected);
+    }
+
+    #[test]
+    fn one_client_does_not_keep_another_waiting() {
+        let mut asked = vec![(1, 'o'); 40];
+        asked.push((2, 'o'));
+        check_order(&asked, &format!("oX{}", "o".repeat(39)));
+        let mut asked = vec![(1, 'b'); 40];
+        asked.push((2, 'b'));
+        check_order(&asked, &format!("bX{}", "b".repeat(39)));
+    }
+
+    #[test]
+    fn bulk_work_has_its_turn_after_a_while() {
+        let mut asked = vec![(1, 'b'), (1, 'b')];
+        asked.extend([(1, 'o'); 40]);
+        let some = "o".repeat(ORDINARY_IN_A_ROW_MAX as usize);
+        check_order(&asked, &format!("{some}b{some}b{}", "o".repeat(8)));
+    }
+
+    #[test]
+    fn one_client_leaves_room_in_the_queue() {
+        let app = app(1, 8);
+        let (go, gate) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        block_on(async {
+            let mut busy = std::pin::pin!(offload(&app, move |_| {
+                begun.send(()).expect("the test waits");
+                gate.recv().is_ok()
+            }));
+            assert!(futures_util::poll!(busy.as_mut()).is_pending());
+            begins.recv().expect("the worker begins");
+            let mut all = Vec::new();
+            let mut taken = [0, 0];
+            for (place, last) in [(0, 1), (1, 2)] {
+                loop {
+                    let shared = Arc::clone(&app);
+                    let work = async move { offload(&shared, |_| ()).await };
+                    let mut work = Box::pin(client::serving(from(last), work));
+                    match futures_util::poll!(work.as_mut()) {
+                        std::task::Poll::Pending => all.push(work),
+                        refused => {
+                            assert_eq!(refused, std::task::Poll::Ready(Err(OffloadFailure::Overloaded)));
+                            break;
+                        }
+                    }
+                    taken[place] += 1;
+                }
+            }
+            assert_eq!(taken, [4, 2]);
+            go.send(()).expect("the worker waits");
+            for work in all {
+                assert_eq!(work.await, Ok(()));
+            }
+            assert_eq!(busy.await, Ok(true));
+        });
+        assert_eq!(app.workers.waiting(), 0);
+        assert!(app.workers.queue.state.lock().requests_of.is_empty());
     }
 
     #[test]

@@ -6,11 +6,13 @@
 pub mod app;
 pub mod bench;
 pub mod cli;
+mod client;
 pub mod clock;
 pub mod config;
 pub mod docs_ui;
 pub mod evaluation;
 pub mod http;
+mod jobs;
 pub mod log;
 pub mod metrics;
 mod results;

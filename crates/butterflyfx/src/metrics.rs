@@ -5,6 +5,7 @@
 
 mod render;
 pub(crate) mod routes;
+mod waits;
 
 use crate::app::App;
 use butterflyfx_engine::model::Timestamp;
@@ -13,6 +14,7 @@ use routes::{ROUTES, Route};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use waits::{Durations, JobsPart};
 
 pub use render::OPENMETRICS_TYPE;
 
@@ -56,6 +58,9 @@ pub struct Metrics {
     accept_errors: AtomicU64,
     overloads: AtomicU64,
     panics: AtomicU64,
+    turned_long: AtomicU64,
+    waits: Durations,
+    pub(crate) jobs: JobsPart,
     store: StorePart,
 }
 
@@ -168,6 +173,9 @@ impl Metrics {
             accept_errors: AtomicU64::new(0),
             overloads: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            turned_long: AtomicU64::new(0),
+            waits: Durations::default(),
+            jobs: JobsPart::default(),
             store: StorePart::default(),
         }
     }
@@ -203,6 +211,16 @@ impl Metrics {
     /// An evaluation ended in an error.
     pub fn evaluation_failed(&self) {
         count(&self.part().evaluation_errors, 1);
+    }
+
+    /// An evaluation that was short by its form was given up on a network thread.
+    pub(crate) fn turned_long(&self) {
+        count(&self.turned_long, 1);
+    }
+
+    /// A worker began with the work of a request that had waited so long.
+    pub(crate) fn evaluation_waited(&self, waited: Duration) {
+        self.waits.add(waited);
     }
 
     /// A result was looked up in the cache.

@@ -19,6 +19,7 @@ pub mod service;
 
 use crate::app::{App, Readiness};
 use crate::config::ConfigError;
+use crate::jobs::Jobs;
 use axum::body::Body;
 use connection::Builders;
 use http::{Request, Response};
@@ -27,7 +28,7 @@ use service::{Answers, Shared};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -43,6 +44,8 @@ pub(crate) struct Connections {
     /// Wakes every connection so that it sees `stopping`.
     stop: Notify,
     stopping: AtomicBool,
+    /// Counts connections.
+    number: AtomicU64,
 }
 
 impl Connections {
@@ -164,6 +167,7 @@ impl Server {
             closed_to_new: Notify::new(),
             stop: Notify::new(),
             stopping: AtomicBool::new(false),
+            number: AtomicU64::new(1),
         });
         let shared = Arc::new(Shared::new(Arc::clone(&app), answers));
         let loops: Vec<_> = listeners
@@ -181,6 +185,8 @@ impl Server {
             connections.closed_to_new.notify_one();
             let _ = accepting.await;
         }
+        // Nobody could ask for their results any more; who waits for one is answered now.
+        Jobs::stop(&app);
         connections.stopping.store(true, Ordering::Release);
         connections.stop.notify_waiters();
         // All permits are back when all connections are closed.

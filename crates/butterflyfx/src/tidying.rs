@@ -1,6 +1,6 @@
 //! Gives back what deletes have left behind, when there is time: a thread that looks now and then,
 //! and works in pieces of a millisecond with as long a rest after each. It also looks whether there is
-//! room for more.
+//! room for more, and forgets jobs that have been kept for long enough.
 
 use crate::app::App;
 use std::sync::{Arc, Weak};
@@ -30,6 +30,7 @@ fn work(app: &Weak<App>) {
         let Some(app) = app.upgrade() else { return };
         if looked.elapsed() >= LOOK_INTERVAL {
             app.room.look(&app);
+            app.jobs.forget_old();
             looked = Instant::now();
         }
         has_more = (has_more || app.engine.wants_tidying()) && app.engine.tidy();

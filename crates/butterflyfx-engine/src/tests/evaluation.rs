@@ -10,9 +10,10 @@ use butterflyfx_formula::error::RaiseKind;
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::json;
 use butterflyfx_formula::limits::Limits;
-use butterflyfx_formula::meter::Meter;
+use butterflyfx_formula::meter::{Interrupt, Meter};
 use butterflyfx_formula::value::Value;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Substrates: identity and text; a text that begins with `lambda` is one, one in backticks is a
 /// constant, any other a formula.
@@ -92,6 +93,7 @@ fn outcome(result: Result<Evaluation, EngineError>) -> String {
                 RaiseKind::MissingParameter(name) => format!("missing {name}"),
                 RaiseKind::UnexpectedParameter(name) => format!("unexpected {name}"),
                 RaiseKind::ResultNotJson => "not JSON".to_owned(),
+                RaiseKind::Interrupted => "interrupted".to_owned(),
             };
             format!("{:X}: {kind}{at}", stopped.substrate_id.0)
         }
@@ -101,6 +103,28 @@ fn outcome(result: Result<Evaluation, EngineError>) -> String {
         }
         Err(error) => format!("{error:?}"),
     }
+}
+
+#[test]
+fn an_evaluation_can_be_stopped_from_outside() {
+    let long = "sum([x for x in range(50000)])";
+    let engine = build(&[(1, "a + 1"), (2, long), (3, long), (4, "2")], &[(1, 2, r#"{"parameter": "a"}"#)]);
+    let stop = || Interrupt::When(Arc::new(AtomicBool::new(true)));
+    let run = |id, interrupt| engine.evaluate_until(SubstrateId(id), &Arc::default(), false, interrupt);
+    // Alone, and as an input of another.
+    for id in [3, 1] {
+        for interrupt in [Interrupt::WhenLong, stop()] {
+            let error = run(id, interrupt).expect_err("stopped");
+            assert!(error.is_interrupted(), "{error:?}");
+            assert!(matches!(error, EngineError::Evaluation(stopped) if stopped.span.is_none()));
+        }
+        // What stopped one says nothing of the next.
+        let sum = if id == 3 { "1249975000" } else { "1249975001" };
+        assert_eq!(outcome(engine.evaluate(SubstrateId(id), &Arc::default(), false)), sum);
+        assert_eq!(outcome(run(id, Interrupt::When(Arc::default()))), sum, "nobody stops it");
+    }
+    assert_eq!(outcome(run(4, Interrupt::WhenLong)), "2");
+    assert_eq!(outcome(run(4, stop())), "2", "what is short is done before anybody asks");
 }
 
 /// Invokes substrate 1.

@@ -136,9 +136,9 @@ impl Emitter<'_, '_> {
 
     pub(super) fn call_math(&mut self, function: MathFunction, count: usize) -> Emitted<()> {
         let arguments = self.arguments(count)?;
-        let result = match arguments.as_slice() {
-            &[x] => self.math_of_one(function, x)?,
-            &[x, y] => self.math_of_two(function, x, y)?,
+        let result = match *arguments.as_slice() {
+            [x] => self.math_of_one(function, x)?,
+            [x, y] => self.math_of_two(function, x, y)?,
             _ => return Err(HandOver),
         };
         self.stack.push(result);

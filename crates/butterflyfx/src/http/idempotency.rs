@@ -7,7 +7,7 @@
 
 use super::problem::{Code, Outcome, Problem};
 use crate::app::App;
-use crate::{clock, writing};
+use crate::{client, clock, writing};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -359,10 +359,11 @@ impl Idempotency {
                 });
                 // A task of its own: what was begun is finished and kept though the client goes
                 // away, for that is when it will ask again.
-                let task = tokio::spawn(async move {
+                let answering = async move {
                     let response = inner(request).await;
                     keep_answer(&claim, Some(hash), response, is_kept.load(Ordering::Relaxed)).await
-                });
+                };
+                let task = tokio::spawn(client::serving(client::of_this_request(), answering));
                 task.await.map_err(|_| {
                     Problem::new(Code::Internal, "the server failed on this request; the log says more")
                 })

@@ -4,9 +4,10 @@
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Query, write};
-use super::{Answer, Shared, json_columns, rows, schema};
+use super::{Answer, Shared, jobs, json_columns, prefer, rows, schema};
 use crate::app::App;
-use crate::evaluation::{evaluate, offload_bulk};
+use crate::evaluation::{StopOnDrop, evaluate, offload_bulk};
+use crate::jobs::{Operation, Ticket};
 use crate::results::{Kept, Question};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,7 +17,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{Evaluation, Input};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json;
-use butterflyfx_formula::meter::{Cost, Meter};
+use butterflyfx_formula::meter::{Cost, Interrupt, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::{Items, Value};
 use bytes::Bytes;
@@ -47,8 +48,13 @@ static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
 ///
 /// Evaluates the formula with the parameters of the body and those that flow in along relationships.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke", tag = "evaluation", operation_id = "invoke_substrate",
-    params(schema::SubstratePath, CacheControl), request_body = Option<schema::Parameters>,
-    responses((status = 200, description = "The result.", body = schema::Invocation)))]
+    params(schema::SubstratePath, jobs::PreferHeader, CacheControl), request_body = Option<schema::Parameters>,
+    responses(
+        (status = 200, description = "The result.", body = schema::Invocation),
+        (status = 202, description = "Accepted as a job.", body = jobs::Job, headers(
+            ("Location" = String, description = "The path of the job."),
+            ("Preference-Applied" = String, description = "`respond-async`"))),
+    ))]
 pub(super) async fn invoke(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
@@ -63,7 +69,11 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
-    let parameters = read_parameters(api, headers, body).await?;
+    let text = read_body(api, headers, body).await?;
+    if prefer::is_async(headers) {
+        return accept(api, id, text, CacheUse::of(headers));
+    }
+    let parameters = parameters_in(&api.app, &text)?;
     let started = Instant::now();
     let mut out = String::with_capacity(256);
     let question = match look_up(&api.app, id, &parameters, CacheUse::of(headers)) {
@@ -97,9 +107,46 @@ fn write_and_keep(
     Ok(())
 }
 
-async fn read_parameters(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Arc<Dict>> {
+/// Makes a job of an invocation. What can be told at once is refused at once.
+fn accept(api: &Shared, id: SubstrateId, text: Bytes, cache_use: CacheUse) -> Outcome<Response> {
+    if !api.app.engine.contains(id) {
+        return Err(EngineError::SubstrateNotFound(id).into());
+    }
+    parameters_in(&api.app, &text)?;
+    // As text it takes the bytes it is counted for, and none of the buffer that it came in.
+    let text: Box<[u8]> = text.as_ref().into();
+    jobs::accept(api, Operation::Substrate(id), text.len(), move |app, ticket| {
+        let parameters = parameters_in(app, &text)?;
+        let started = Instant::now();
+        let mut out = String::with_capacity(256);
+        let question = match look_up(app, id, &parameters, cache_use) {
+            Looked::Found(kept) => {
+                write_kept(id, &kept, started.elapsed(), &mut out);
+                ticket.set_done(1);
+                return Ok(out);
+            }
+            Looked::Evaluate(question) => question,
+        };
+        let outcome = app.engine.evaluate_until(id, &parameters, false, ticket.interrupt());
+        match &outcome {
+            Ok(evaluation) => app.metrics.evaluated(evaluation.cost.steps),
+            Err(error) if error.is_interrupted() => {}
+            Err(_) => app.metrics.evaluation_failed(),
+        }
+        let evaluation = outcome?;
+        let elapsed = started.elapsed();
+        begin_invocation(id, &mut out);
+        write_and_keep(app, id, &evaluation, question, &mut out)?;
+        end_invocation(elapsed, evaluation.cost, false, &mut out);
+        ticket.set_done(1);
+        Ok(out)
+    })
+}
+
+/// Reads the body of an invocation; nothing where there is none.
+async fn read_body(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Bytes> {
     if wire::has_no_body(headers, &body) {
-        return Ok(Arc::clone(&NO_PARAMETERS));
+        return Ok(Bytes::new());
     }
     wire::media(headers, Accepts::Json)?;
     let limits = api.app.engine.limits();
@@ -110,10 +157,16 @@ async fn read_parameters(api: &Shared, headers: &HeaderMap, body: Body) -> Outco
             format!("the parameters may have at most {} bytes as JSON", limits.parameters_json_bytes),
         ));
     }
+    Ok(text)
+}
+
+/// The parameters in the body of an invocation.
+fn parameters_in(app: &App, text: &[u8]) -> Outcome<Arc<Dict>> {
+    let limits = app.engine.limits();
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Arc::clone(&NO_PARAMETERS));
     }
-    let value = json::read_value(&text, limits.json_depth + 1, limits.integer_bits)?;
+    let value = json::read_value(text, limits.json_depth + 1, limits.integer_bits)?;
     let members = members(&value, &At::Root, &["parameters"])?;
     parameters_of(members, &At::Root)
 }
@@ -314,22 +367,51 @@ pub(super) struct Budget {
     steps_max: u64,
     steps: u64,
     cancelled: Arc<AtomicBool>,
-}
-
-/// Tells the worker that nobody waits any more.
-pub(super) struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    /// Evaluations done, and who is told of it.
+    done: u64,
+    ticket: Option<Arc<Ticket>>,
 }
 
 impl Budget {
-    pub(super) fn new(app: &App) -> (Budget, CancelOnDrop) {
+    /// For a request, and what tells the worker that nobody waits any more.
+    pub(super) fn new(app: &App) -> (Budget, StopOnDrop) {
+        let stop = StopOnDrop::default();
+        (Budget::until(app, stop.flag(), None), stop)
+    }
+
+    /// For a job.
+    fn of_job(app: &App, ticket: &Arc<Ticket>) -> Budget {
+        Budget::until(app, ticket.stop_flag(), Some(Arc::clone(ticket)))
+    }
+
+    fn until(app: &App, cancelled: Arc<AtomicBool>, ticket: Option<Arc<Ticket>>) -> Budget {
         let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
-        let cancelled = Arc::new(AtomicBool::new(false));
-        (Budget { steps_max, steps: steps_max, cancelled: Arc::clone(&cancelled) }, CancelOnDrop(cancelled))
+        Budget { steps_max, steps: steps_max, cancelled, done: 0, ticket }
+    }
+
+    /// What ends an evaluation when nobody waits any more.
+    pub(super) fn interrupt(&self) -> Interrupt {
+        Interrupt::When(Arc::clone(&self.cancelled))
+    }
+
+    /// Tells how many evaluations there are.
+    pub(super) fn set_total(&self, total: usize) {
+        if let Some(ticket) = &self.ticket {
+            ticket.set_total(total as u64);
+        }
+    }
+
+    /// Whether somebody is told how far it is.
+    pub(super) fn is_watched(&self) -> bool {
+        self.ticket.is_some()
+    }
+
+    /// One more is done.
+    pub(super) fn advance(&mut self) {
+        self.done += 1;
+        if let Some(ticket) = &self.ticket {
+            ticket.set_done(self.done);
+        }
     }
 
     #[cfg(test)]
@@ -346,7 +428,7 @@ impl Budget {
         parameters: &Arc<Dict>,
     ) -> Outcome<Outcome<Evaluation>> {
         self.check()?;
-        match app.engine.evaluate(id, parameters, false) {
+        match app.engine.evaluate_until(id, parameters, false, self.interrupt()) {
             Ok(evaluation) => {
                 app.metrics.evaluated(evaluation.cost.steps);
                 self.pay(evaluation.cost.steps)?;
@@ -361,14 +443,19 @@ impl Budget {
 
     /// Refuses to go on where nobody waits.
     pub(super) fn check(&self) -> Outcome<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Problem::new(Code::Overloaded, "nobody waits for the answer any more"));
-        }
-        Ok(())
+        if self.cancelled.load(Ordering::Relaxed) { Err(Budget::unwanted()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn unwanted() -> Box<Problem> {
+        Problem::new(Code::Overloaded, "nobody waits for the answer any more")
     }
 
     /// Pays for an evaluation that failed; gives back the item's problem.
     pub(super) fn failed(&mut self, app: &App, error: EngineError) -> Outcome<Box<Problem>> {
+        if error.is_interrupted() {
+            return Err(Budget::unwanted());
+        }
         // What a failed evaluation took is not told; a budget that ran out took all of it.
         let mut problem = Box::<Problem>::from(error);
         self.pay(if problem.code == Code::LimitExceeded {
@@ -435,19 +522,32 @@ fn values_of(app: &App, text: &[u8], levels: usize) -> Outcome<Value> {
 ///
 /// Each item gives a result or a problem, in order.
 #[utoipa::path(post, path = "/api/v1/substrates/batch/invoke", tag = "evaluation", operation_id = "invoke_batch",
-    request_body = schema::Invocations,
-    responses((status = 200, description = "A result or a problem for each item.", body = schema::InvocationResults)))]
+    params(jobs::PreferHeader), request_body = schema::Invocations,
+    responses(
+        (status = 200, description = "A result or a problem for each item.", body = schema::InvocationResults),
+        (status = 202, description = "Accepted as a job.", body = jobs::Job, headers(
+            ("Location" = String, description = "The path of the job."),
+            ("Preference-Applied" = String, description = "`respond-async`"))),
+    ))]
 pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
     let text = read_batch(&api, &head.headers, body).await?;
-    let (budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| match rows::invocations(app, &text, &budget) {
+    if prefer::is_async(&head.headers) {
+        let text: Box<[u8]> = text.as_ref().into();
+        return jobs::accept(&api, Operation::Many, text.len(), move |app, ticket| {
+            answer_many(app, &text, Budget::of_job(app, ticket))
+        });
+    }
+    let (budget, _stop) = Budget::new(&api.app);
+    Ok(wire::ok(offload_bulk(&api.app, move |app| answer_many(app, &text, budget)).await??))
+}
+
+fn answer_many(app: &App, text: &[u8], budget: Budget) -> Outcome<String> {
+    match rows::invocations(app, text, &budget) {
         Some(written) => written,
-        None => invocations(app, &text, budget),
-    })
-    .await??;
-    Ok(wire::ok(written))
+        None => invocations(app, text, budget),
+    }
 }
 
 /// The long way of [`invoke_many`].
@@ -465,6 +565,7 @@ pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome
             return Err(Problem::invalid("/invocations", format!("invocations is missing: {what}")));
         }
     };
+    budget.set_total(items.len());
     let mut out = String::with_capacity(64 + 160 * items.len().min(100_000));
     out.push_str("{\"results\":[");
     for (index, item) in items.iter().enumerate() {
@@ -485,6 +586,7 @@ pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome
             out.truncate(before);
             problem.write(None, &mut out);
         }
+        budget.advance();
         check_answer(out.len())?;
     }
     out.push_str("]}");
@@ -606,8 +708,13 @@ impl Rows {
 /// The rows as objects, or as columns of equal length. A row that fails is null in `results` and has a
 /// problem in `errors`.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke/batch", tag = "evaluation", operation_id = "invoke_rows",
-    params(schema::SubstratePath), request_body = schema::Rows,
-    responses((status = 200, description = "A result for each row.", body = schema::RowResults)))]
+    params(schema::SubstratePath, jobs::PreferHeader), request_body = schema::Rows,
+    responses(
+        (status = 200, description = "A result for each row.", body = schema::RowResults),
+        (status = 202, description = "Accepted as a job.", body = jobs::Job, headers(
+            ("Location" = String, description = "The path of the job."),
+            ("Preference-Applied" = String, description = "`respond-async`"))),
+    ))]
 pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     wire::no_query(&head.uri)?;
@@ -616,19 +723,26 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
         return Err(EngineError::SubstrateNotFound(id).into());
     }
     let text = read_batch(&api, &head.headers, body).await?;
-    let (budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| {
-        let quickly =
-            rows::rows(app, id, &text, &budget).or_else(|| json_columns::columns(app, id, &text, &budget));
-        quickly.unwrap_or_else(|| evaluate_rows(app, id, &text, budget))
-    })
-    .await??;
-    Ok(wire::ok(written))
+    if prefer::is_async(&head.headers) {
+        let text: Box<[u8]> = text.as_ref().into();
+        return jobs::accept(&api, Operation::Rows(id), text.len(), move |app, ticket| {
+            answer_rows(app, id, &text, Budget::of_job(app, ticket))
+        });
+    }
+    let (budget, _stop) = Budget::new(&api.app);
+    Ok(wire::ok(offload_bulk(&api.app, move |app| answer_rows(app, id, &text, budget)).await??))
+}
+
+fn answer_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
+    let quickly =
+        rows::rows(app, id, text, &budget).or_else(|| json_columns::columns(app, id, text, &budget));
+    quickly.unwrap_or_else(|| evaluate_rows(app, id, text, budget))
 }
 
 /// The long way of [`invoke_rows`].
 pub(super) fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
     let rows = Rows::decode(&values_of(app, text, ROWS_LEVELS)?)?;
+    budget.set_total(rows.len());
     let mut all = rows::Rows::new(app, id, budget, 16 * rows.len().min(1_000_000));
     let mut row = Arc::default();
     let evaluated = (0..rows.len()).try_for_each(|index| match rows.row(index, &mut row) {

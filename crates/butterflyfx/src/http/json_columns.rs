@@ -47,6 +47,8 @@ pub(super) fn columns(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) 
     let mut all = Rows::new(app, id, budget.clone(), 16 * count);
     let mut evaluation = ColumnEvaluation::new(&mut formula, &given, count);
     let mut vm = Interpreter::new(limits);
+    vm.meter.set_interrupt(budget.interrupt());
+    budget.set_total(count);
     let mut results = Results::default();
     let mut evaluate = || {
         for first in (0..count).step_by(PIECE_ROWS) {

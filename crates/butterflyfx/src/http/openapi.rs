@@ -2,7 +2,7 @@
 //! refusals of each operation from one table.
 
 use super::problem::{Code, PROBLEM_TYPE};
-use super::{Shared, admin, batch, indexes, invoke, query, relationships, schema, substrates, system};
+use super::{Shared, admin, batch, indexes, invoke, jobs, query, relationships, schema, substrates, system};
 use axum::routing::get;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -41,6 +41,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(query::stats))
         .routes(routes!(indexes::list))
         .routes(routes!(indexes::get, indexes::put, indexes::delete))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get, jobs::cancel))
         .routes(routes!(admin::backup))
         .routes(routes!(system::health))
         .routes(routes!(system::metrics))
@@ -229,6 +231,8 @@ fn refusals(operation_id: &str) -> &'static [Code] {
         "list_indexes" | "get_metrics" => &[ValidationFailed],
         "get_index" | "delete_index" => &[IndexNotFound, ValidationFailed],
         "put_index" => &[ValidationFailed, Overloaded, OutOfStorage],
+        "list_jobs" => &[InvalidCursor, ValidationFailed, Overloaded],
+        "get_job" | "cancel_job" => &[JobNotFound, ValidationFailed],
         "create_backup" => {
             &[IdempotencyKeyInFlight, NotDurable, ValidationFailed, IdempotencyKeyReused, OutOfStorage]
         }
@@ -254,6 +258,7 @@ fn tags() -> Vec<utoipa::openapi::Tag> {
     [
         ("substrates", "Formulas with an identity: create, read, replace, change, delete."),
         ("evaluation", "Invoke formulas: one, many, over rows, or with what flows along relationships."),
+        ("jobs", "Invocations that are done while nobody waits, with `Prefer: respond-async`."),
         ("relationships", "Typed links between substrates; those with a `parameter` feed formulas."),
         ("query", "Search by fields and metadata, walk the graph, find paths, count."),
         ("indexes", "Indexes over metadata keys, which make searches fast."),

@@ -2,6 +2,7 @@
 //! and an explanation. No other file knows which status an error has.
 
 use crate::evaluation::{EvaluateFailure, OffloadFailure};
+use crate::jobs::JobRefusal;
 use crate::room::Shortage;
 use crate::writing::WriteFailure;
 use axum::body::Body;
@@ -88,6 +89,8 @@ codes! {
         "Both substrates exist, but no chain of relationships of the asked types and direction leads from one to the other.";
     IndexNotFound "index_not_found" 404 "There is no such index"
         "No index is declared over this metadata key. `PUT /api/v1/indexes/{metadata_key}` declares one.";
+    JobNotFound "job_not_found" 404 "There is no such job"
+        "No job has this id, or not any more: a job is forgotten some time after its end (`expires_at`), earlier where newer ones need the room, when it is deleted after its end, and when the server stops. Send the invocation again.";
     RouteNotFound "route_not_found" 404 "There is no such endpoint"
         "The path is none of the API's. `GET /openapi.json` lists all endpoints; `/api/v1/docs` shows them.";
     MethodNotAllowed "method_not_allowed" 405 "The endpoint does not take this method"
@@ -141,7 +144,7 @@ codes! {
     Internal "internal" 500 "The server failed"
         "A fault of the server, not of the request. The log has the details under the request's id (`X-Request-Id`).";
     Overloaded "overloaded" 503 "The server is overloaded"
-        "All workers are busy and the queue is full, or the server is stopping. Try again after the seconds in `Retry-After`.";
+        "All workers are busy and the queue is full, or has no room left for this client, or the server is stopping. Try again after the seconds in `Retry-After`.";
     ReadOnly "read_only" 503 "The server is read-only"
         "Writing to the database failed earlier, so the server only answers reads; nothing of this change was stored. An operator has to look at the disk and restart it, then send the change again.";
     DurabilityUnknown "durability_unknown" 503 "It is not known whether the change is durable"
@@ -601,6 +604,8 @@ pub(super) fn of_raise(raise: Raise, substrate_id: SubstrateId, span: Option<Spa
             Problem::new(Code::UnexpectedParameter, raise.message).with_text("parameter", name)
         }
         RaiseKind::ResultNotJson => Problem::new(Code::ResultNotJson, raise.message),
+        // Who stopped it does not wait for this.
+        RaiseKind::Interrupted => Problem::new(Code::Overloaded, raise.message),
     };
     let problem = problem.with_text("substrate_id", substrate_id.to_string());
     match fault {
@@ -638,6 +643,39 @@ impl From<OffloadFailure> for Box<Problem> {
                 Problem::new(Code::Internal, "the server failed on this request; the log says more")
             }
         }
+    }
+}
+
+impl From<JobRefusal> for Box<Problem> {
+    #[cold]
+    fn from(refusal: JobRefusal) -> Box<Problem> {
+        match refusal {
+            JobRefusal::Full => Problem::new(
+                Code::Overloaded,
+                "too many jobs wait, of this client or of all (settings jobs-max and jobs-memory); try again in a moment",
+            ),
+            JobRefusal::TooLarge(bytes_max) => Problem::body_too_large("the request of a job", bytes_max),
+            JobRefusal::Stopping => Problem::new(Code::Overloaded, "the server is stopping"),
+            JobRefusal::NoId => Problem::of_panic(),
+        }
+    }
+}
+
+impl Problem {
+    /// Work that ended in a fault of ours, which the log tells of.
+    #[cold]
+    pub(super) fn of_panic() -> Box<Problem> {
+        OffloadFailure::Panicked.into()
+    }
+
+    /// A job whose result has no room.
+    #[cold]
+    pub(super) fn of_unkept_result() -> Box<Problem> {
+        Problem::limit(
+            "jobs_memory",
+            "the result is larger than what the server may keep of jobs (setting jobs-memory); ask for less at once, \
+             or without Prefer: respond-async",
+        )
     }
 }
 

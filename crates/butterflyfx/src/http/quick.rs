@@ -4,6 +4,7 @@
 
 use super::wire::write;
 use super::{Service, etag, invoke};
+use crate::evaluation::evaluate_quickly;
 use crate::metrics::routes::Route;
 use crate::server::quick::{QuickAnswer, QuickRequest};
 use butterflyfx_engine::identity::SubstrateId;
@@ -52,12 +53,13 @@ impl Service {
         body: &mut String,
     ) -> Option<QuickAnswer> {
         let app = &self.api.app;
+        // Before the body is read in vain.
         if !app.engine.is_short(id).ok()? {
             return self.quick_kept(id, request, parameters, body);
         }
         read_parameters(app.engine.limits(), request.body, parameters)?;
         let started = Instant::now();
-        let evaluation = app.engine.evaluate(id, parameters, false).ok()?;
+        let evaluation = evaluate_quickly(app, id, parameters)?;
         let answered = Instant::now();
         invoke::write_invocation(app, id, &evaluation, answered - started, body).ok()?;
         app.metrics.evaluated(evaluation.cost.steps);

@@ -41,6 +41,9 @@ impl Tally {
 
 /// The answer to `{"rows": [...]}`; `None` leaves it to the long way.
 pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+    if budget.is_watched() {
+        budget.set_total(count(app, text, invoke::ROWS_LEVELS, "rows")?);
+    }
     let limits = app.engine.limits();
     let mut pull = Pull::new(text, limits.json_depth + invoke::ROWS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
@@ -64,6 +67,25 @@ pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> 
     }
     is_ended(&mut pull, &mut top)?;
     Some(Ok(all.finish()))
+}
+
+/// How many objects the one array of the body has: a pass of its own, for those who watch how far it is.
+fn count(app: &App, text: &[u8], levels: usize, name: &str) -> Option<usize> {
+    let limits = app.engine.limits();
+    let mut pull = Pull::new(text, limits.json_depth + levels, limits.integer_bits)?;
+    let mut top = pull.object()?;
+    if pull.key(&mut top)?? != name {
+        return None;
+    }
+    let mut items = pull.array()?;
+    let mut item = Arc::default();
+    let mut count = 0;
+    while pull.element(&mut items)? {
+        pull.dict(&mut item)?;
+        count += 1;
+    }
+    is_ended(&mut pull, &mut top)?;
+    Some(count)
 }
 
 pub(super) fn is_ended(pull: &mut Pull<'_>, top: &mut Members) -> Option<()> {
@@ -90,13 +112,15 @@ impl<'a> Rows<'a> {
     pub(super) fn new(app: &'a App, id: SubstrateId, budget: Budget, bytes: usize) -> Rows<'a> {
         let mut out = String::with_capacity(64 + bytes);
         out.push_str("{\"results\":[");
+        let mut vm = Interpreter::new(app.engine.limits());
+        vm.meter.set_interrupt(budget.interrupt());
         Rows {
             app,
             id,
             // What is wrong with the substrate each row is told.
             formula: app.engine.unbound_formula(id).unwrap_or_default(),
             binding: None,
-            vm: Interpreter::new(app.engine.limits()),
+            vm,
             budget,
             tally: Tally::default(),
             index: 0,
@@ -185,6 +209,7 @@ impl<'a> Rows<'a> {
             problem.with_number("row", self.index).write(None, &mut self.errors);
         }
         self.index += 1;
+        self.budget.advance();
         check_answer(self.out.len() + self.errors.len())
     }
 
@@ -204,7 +229,7 @@ impl<'a> Rows<'a> {
             }
         }
         // The engine has the words for what was raised, and where in the text.
-        self.app.engine.evaluate(self.id, row, false)
+        self.app.engine.evaluate_until(self.id, row, false, self.budget.interrupt())
     }
 
     /// Tells the counters of what was evaluated.
@@ -229,6 +254,9 @@ impl<'a> Rows<'a> {
 
 /// The answer to `{"invocations": [...]}`; `None` leaves it to the long way.
 pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+    if budget.is_watched() {
+        budget.set_total(count(app, text, invoke::INVOCATIONS_LEVELS, "invocations")?);
+    }
     let limits = app.engine.limits();
     let mut pull = Pull::new(text, limits.json_depth + invoke::INVOCATIONS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
@@ -252,6 +280,7 @@ pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Out
             out.push(',');
         }
         refusal = one(app, id, &parameters, &mut budget, &mut tally, &mut out).err();
+        budget.advance();
     }
     is_ended(&mut pull, &mut top)?;
     tally.count(app);
@@ -290,7 +319,7 @@ fn one(
     budget.check()?;
     let before = out.len();
     let started = Instant::now();
-    let outcome = match app.engine.evaluate(id, parameters, false) {
+    let outcome = match app.engine.evaluate_until(id, parameters, false, budget.interrupt()) {
         Ok(evaluation) => {
             tally.evaluations += 1;
             tally.steps += evaluation.cost.steps;

@@ -1,6 +1,7 @@
 //! The OpenMetrics text. Families come whole and end with `# EOF`, as the format asks.
 
 use super::routes::TEMPLATES;
+use super::waits::Durations;
 use super::{DURATION_BOUNDS_NS, METHODS, Metrics, resident_bytes};
 use crate::app::{App, Readiness};
 use std::fmt::{Display, Write};
@@ -33,6 +34,20 @@ impl Text {
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help);
         let _ = writeln!(self.0, "butterflyfx_{name} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, durations: &Durations) {
+        self.family(name, "histogram", help);
+        let classes = durations.classes();
+        let mut below = 0;
+        for (count, bound) in classes.iter().zip(DURATION_BOUNDS_NS) {
+            below += count;
+            let _ = writeln!(self.0, "butterflyfx_{name}_bucket{{le=\"{}\"}} {below}", seconds(bound));
+        }
+        let count: u64 = classes.iter().sum();
+        let _ = writeln!(self.0, "butterflyfx_{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(self.0, "butterflyfx_{name}_sum {}", seconds(durations.sum_ns()));
+        let _ = writeln!(self.0, "butterflyfx_{name}_count {count}");
     }
 }
 
@@ -94,7 +109,19 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         app.workers.waiting(),
     );
 
+    text.counter(
+        "evaluations_turned_long",
+        "Evaluations begun on a network thread and given up there, because they took longer than their form says.",
+        load(&metrics.turned_long),
+    );
+    text.histogram(
+        "evaluation_wait_seconds",
+        "Time that the work of a request waited for a thread.",
+        &metrics.waits,
+    );
+
     results(&mut text, metrics, app);
+    jobs(&mut text, metrics, app);
     store(&mut text, metrics, app);
 
     let is_ready = u8::from(app.readiness() == Readiness::Ready);
@@ -113,6 +140,30 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
     let _ = writeln!(text.0, "butterflyfx_build_info{{version=\"{}\"}} 1", app.version);
     text.0.push_str("# EOF\n");
     text.0
+}
+
+/// Work that nobody waits for.
+fn jobs(text: &mut Text, metrics: &Metrics, app: &App) {
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let jobs = &metrics.jobs;
+    let counts = app.jobs.counts();
+    text.gauge("jobs_queued", "Jobs waiting for a thread.", counts.queued);
+    text.gauge("jobs_running", "Jobs being done.", counts.running);
+    text.gauge("jobs_kept", "Jobs that have ended and are kept.", counts.ended);
+    text.gauge("jobs_kept_bytes", "Bytes of requests and results of jobs.", counts.bytes);
+    text.counter("jobs_submitted", "Jobs taken.", load(&jobs.submitted));
+    text.family("jobs_ended", "counter", "Jobs that ended, by how.");
+    for (state, ended) in
+        [("succeeded", &jobs.succeeded), ("failed", &jobs.failed), ("cancelled", &jobs.cancelled)]
+    {
+        let _ = writeln!(text.0, "butterflyfx_jobs_ended_total{{state=\"{state}\"}} {}", load(ended));
+    }
+    text.counter(
+        "jobs_pushed_out",
+        "Jobs that were forgotten before their time because others needed the room.",
+        load(&jobs.pushed_out),
+    );
+    text.histogram("jobs_wait_seconds", "Time that a job waited for a thread.", &jobs.waits);
 }
 
 /// Results that are kept, where any are.

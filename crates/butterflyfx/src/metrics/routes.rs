@@ -46,6 +46,8 @@ routes! {
     Relationship ["api", "v1", "relationships", _] => "/api/v1/relationships/{id}",
     Outgoing ["api", "v1", "relationships", "outgoing", _] => "/api/v1/relationships/outgoing/{substrate_id}",
     Incoming ["api", "v1", "relationships", "incoming", _] => "/api/v1/relationships/incoming/{substrate_id}",
+    Jobs ["api", "v1", "jobs"] => "/api/v1/jobs",
+    Job ["api", "v1", "jobs", _] => "/api/v1/jobs/{job_id}",
     Backup ["api", "v1", "admin", "backup"] => "/api/v1/admin/backup",
     Search ["api", "v1", "query", "search"] => "/api/v1/query/search",
     Traverse ["api", "v1", "query", "traverse"] => "/api/v1/query/traverse",

@@ -4,6 +4,7 @@
 //! driver compares with the one timer it has armed.
 
 use crate::app::App;
+use crate::client::Client;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) fn ms_of(duration: Duration) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Activity {
     app: Arc<App>,
+    /// Whose connection it is.
+    client: Client,
     /// How long the connection may be quiet between requests.
     idle_ms: u64,
     /// When the connection has been quiet for too long, unless requests are in flight.
@@ -56,12 +59,13 @@ pub(crate) struct Activity {
 
 impl Activity {
     /// A new connection, which must say something soon.
-    pub(crate) fn new(app: Arc<App>) -> Activity {
+    pub(crate) fn new(app: Arc<App>, client: Client) -> Activity {
         let settings = &app.config.http;
         let deadline_ms = now_ms().saturating_add(ms_of(settings.first_byte_timeout));
         Activity {
             idle_ms: ms_of(settings.idle_timeout),
             app,
+            client,
             deadline_ms: AtomicU64::new(deadline_ms),
             begun: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
@@ -70,6 +74,11 @@ impl Activity {
             given_up: AtomicBool::new(false),
             slow_request: AtomicU64::new(0),
         }
+    }
+
+    /// Whose connection it is.
+    pub(crate) fn client(&self) -> Client {
+        self.client
     }
 
     /// See [`Activity::deadline_ms`](field@Activity::deadline_ms).

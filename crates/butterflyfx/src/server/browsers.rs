@@ -94,7 +94,9 @@ impl Browsers {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag, Link, Location, Retry-After, X-Request-Id, Idempotency-Replayed"),
+            HeaderValue::from_static(
+                "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-Id, Idempotency-Replayed",
+            ),
         );
     }
 
@@ -107,7 +109,7 @@ impl Browsers {
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
-                "Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id",
+                "Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id",
             ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

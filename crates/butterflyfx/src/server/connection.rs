@@ -6,6 +6,7 @@ use super::activity::{Activity, instant_of, ms_of, now_ms};
 use super::guard::{Guard, Protocol};
 use super::quick::Quick;
 use super::service::{self, Answers, Shared};
+use crate::client::Client;
 use crate::config::HttpSettings;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -13,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -77,7 +79,10 @@ pub(crate) async fn serve<A: Answers>(
     connections: Arc<Connections>,
 ) {
     let settings = &shared.app.config.http;
-    let activity = Arc::new(Activity::new(Arc::clone(&shared.app)));
+    // Who is gone already shares a turn with others who are.
+    let address = stream.peer_addr().map(|peer| peer.ip().into()).unwrap_or_default();
+    let client = Client { address, connection: connections.number.fetch_add(1, Ordering::Relaxed) };
+    let activity = Arc::new(Activity::new(Arc::clone(&shared.app), client));
     let quick: Arc<dyn Quick> = Arc::clone(&shared) as Arc<dyn Quick>;
     let accepted =
         Guard::accept(stream, quick, Arc::clone(&activity), settings.head_max, settings.header_timeout);

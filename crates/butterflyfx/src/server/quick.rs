@@ -181,7 +181,7 @@ impl Header {
         match name.len() {
             2 if is("te") => Header::More,
             4 if is("host") => Header::Host,
-            6 if is("expect") || is("origin") => Header::More,
+            6 if is("expect") || is("origin") || is("prefer") => Header::More,
             7 if is("upgrade") || is("trailer") => Header::More,
             10 if is("connection") => Header::Connection,
             12 if is("content-type") => Header::ContentType,
@@ -333,6 +333,7 @@ mod tests {
             "Origin: http://a",
             "If-None-Match: *",
             "Idempotency-Key: a",
+            "Prefer: respond-async",
             "X: a\u{e9}",
             "X: a\tb",
             "X: a\nb",

@@ -9,6 +9,7 @@ use super::browsers::Browsers;
 use super::held::Bodies;
 use super::quick::{QuickAnswer, QuickRequest};
 use crate::app::App;
+use crate::client;
 use crate::http::problem::{Code, Problem};
 use crate::metrics::routes::Route;
 use axum::body::Body;
@@ -110,7 +111,8 @@ pub(crate) async fn answer<A: Answers>(
                 held = shared.bodies.open(incoming.size_hint().exact());
                 Body::new(RequestBody::new(incoming, Arc::clone(activity), number, shared.pace, held.clone()))
             });
-            let handled = AssertUnwindSafe(shared.answers.answer(request)).catch_unwind().await;
+            let answering = client::serving(activity.client(), shared.answers.answer(request));
+            let handled = AssertUnwindSafe(answering).catch_unwind().await;
             let mut response = match handled {
                 Ok(response) => response,
                 // The panic hook has logged it.

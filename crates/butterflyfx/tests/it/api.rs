@@ -10,6 +10,7 @@ mod hostile;
 mod idempotency;
 mod indexes;
 mod invoke;
+mod jobs;
 mod lists;
 mod problems;
 mod query;

@@ -117,6 +117,21 @@ impl TestServer {
         stream
     }
 
+    /// The same from another address of this machine.
+    pub(crate) fn connect_from(&self, address: &str) -> TcpStream {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        let connecting = async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(address.parse().expect("an address"), 0))?;
+            socket.connect(self.address).await?.into_std()
+        };
+        let stream = runtime.block_on(connecting).expect("connect");
+        stream.set_nonblocking(false).expect("blocking");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+        stream
+    }
+
     /// Sends these bytes and reads all answers until the server closes.
     pub(crate) fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();

@@ -4,6 +4,7 @@ use super::schema;
 use crate::support::TestServer;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 
 /// A server of its own and a way to ask it.
 pub(crate) struct Api {
@@ -51,6 +52,18 @@ impl Api {
     /// The same with headers. A body is JSON unless they say otherwise.
     #[track_caller]
     pub(crate) fn send_with(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.send_over(self.server.connect(), request, headers, body)
+    }
+
+    /// The same over this connection.
+    #[track_caller]
+    pub(crate) fn send_over(
+        &self,
+        mut stream: TcpStream,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let (method, path) = request.split_once(' ').expect("METHOD /path");
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for (name, value) in headers {
@@ -64,7 +77,6 @@ impl Api {
             }
         }
         head.push_str("\r\n");
-        let mut stream = self.server.connect();
         stream.write_all(head.as_bytes()).expect("send");
         // The server may answer and close before it has read a body that it refuses.
         let _ = stream.write_all(body);

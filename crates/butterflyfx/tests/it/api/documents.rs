@@ -97,6 +97,9 @@ fn each_operation_is_visited() {
     let a = create_as(&api, "A", "formula", "p + 1", json!({"k": 1}));
     let b = create(&api, "constant", "1", json!({}));
     let ab = relate(&api, "DEPENDENCY", &a, &b, json!({"parameter": "p"}));
+    let invoke = format!("POST /api/v1/substrates/{b}/invoke");
+    let job = api.send_with(&invoke, &[("prefer", "respond-async")], b"").json();
+    let job = job["job_id"].as_str().expect("an id");
     let put = r#"{"expression_type":"formula","expression_code":"p + 2"}"#;
     let rows: Vec<(String, String)> = vec![
         ("POST /api/v1/substrates".into(), r#"{"expression_type":"constant","expression_code":"7"}"#.into()),
@@ -134,6 +137,9 @@ fn each_operation_is_visited() {
         ("DELETE /api/v1/indexes/k".into(), String::new()),
         (format!("DELETE /api/v1/relationships/{ab}"), String::new()),
         (format!("DELETE /api/v1/substrates/{a}"), String::new()),
+        ("GET /api/v1/jobs".into(), String::new()),
+        (format!("GET /api/v1/jobs/{job}"), String::new()),
+        (format!("DELETE /api/v1/jobs/{job}"), String::new()),
         ("POST /api/v1/admin/backup".into(), String::new()),
         ("GET /api/v1/health".into(), String::new()),
         ("GET /api/v1/metrics".into(), String::new()),

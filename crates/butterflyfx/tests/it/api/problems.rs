@@ -39,6 +39,7 @@ fn each_code_is_shown() {
         ("relationship_not_found", "GET /api/v1/relationships/1".into(), String::new()),
         ("not_durable", "POST /api/v1/admin/backup".into(), String::new()),
         ("no_path", "POST /api/v1/query/path".into(), json!({"source_id": id, "target_id": a}).to_string()),
+        ("job_not_found", "GET /api/v1/jobs/none".into(), String::new()),
         ("index_not_found", "GET /api/v1/indexes/none".into(), String::new()),
         ("route_not_found", "GET /nowhere".into(), String::new()),
         ("method_not_allowed", "PUT /api/v1/substrates".into(), String::new()),
