@@ -50,10 +50,12 @@ pub(super) fn columns(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) 
     vm.meter.set_interrupt(budget.interrupt());
     budget.set_total(count);
     let mut results = Results::default();
+    // What is interpreted may take long, and somebody may watch how far it is.
+    let piece = if evaluation.is_compiled() { PIECE_ROWS } else { 1 };
     let mut evaluate = || {
-        for first in (0..count).step_by(PIECE_ROWS) {
+        for first in (0..count).step_by(piece) {
             all.check()?;
-            evaluation.run(&mut vm, first..count.min(first + PIECE_ROWS), &mut results);
+            evaluation.run(&mut vm, first..count.min(first + piece), &mut results);
             all.evaluated(&results, |at| parameters(&given, first + at))?;
         }
         Ok(())
