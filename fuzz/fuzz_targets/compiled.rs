@@ -29,7 +29,9 @@ fuzz_target!(|input: &[u8]| {
     let limits = Limits { steps: 20_000, wall_clock_ms: 3_600_000, ..Limits::default() };
     let mut choices = Choices::new(input);
     let text = choices.formula();
-    let Ok(formula) = Formula::new(ExpressionType::Lambda, &text, &limits, &Templates::default()) else { return };
+    let Ok(formula) = Formula::new(ExpressionType::Lambda, &text, &limits, &Templates::default()) else {
+        return;
+    };
     let mut tiered = Tiered::new(formula, &Jit::new(Mode::AtOnce));
     let mut vm = Interpreter::new(&limits);
     let mut rows: Vec<Arc<Dict>> = Vec::new();
@@ -49,12 +51,10 @@ fuzz_target!(|input: &[u8]| {
 /// The numbers of all rows as columns of floats, and of ints.
 fn columns(tiered: &mut Tiered, vm: &mut Interpreter, rows: &[Arc<Dict>], text: &str) {
     let names = ["x", "y", "z", "w"];
-    let floats = names.map(|name| {
-        rows.iter().map(|row| row.get_str(name).map_or(0.5, as_float)).collect::<Vec<f64>>()
-    });
-    let ints = names.map(|name| {
-        rows.iter().map(|row| row.get_str(name).map_or(3, as_int)).collect::<Vec<i64>>()
-    });
+    let floats = names
+        .map(|name| rows.iter().map(|row| row.get_str(name).map_or(0.5, as_float)).collect::<Vec<f64>>());
+    let ints =
+        names.map(|name| rows.iter().map(|row| row.get_str(name).map_or(3, as_int)).collect::<Vec<i64>>());
     let formula = tiered.formula().clone();
     for kinds in 0..4_u8 {
         let given: Vec<Column<'_>> = (0..4)
@@ -74,7 +74,9 @@ fn columns(tiered: &mut Tiered, vm: &mut Interpreter, rows: &[Arc<Dict>], text: 
             vm.meter.reset();
             let expected = formula.evaluate(vm, &Arc::new(parameters));
             match (results.value(row), &expected) {
-                (Some(found), Ok(expected)) => assert_eq!(exactly(&found), exactly(expected), "{text}, row {row}"),
+                (Some(found), Ok(expected)) => {
+                    assert_eq!(exactly(&found), exactly(expected), "{text}, row {row}")
+                }
                 (None, Err(_)) => {}
                 (found, _) => panic!("{text}, row {row}: {expected:?} but {found:?}"),
             }
