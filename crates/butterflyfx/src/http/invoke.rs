@@ -3,7 +3,8 @@
 
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
-use super::wire::{self, Accepts, At, Query, write};
+use super::columns::{self, OnError};
+use super::wire::{self, Accepts, At, Media, Query, write};
 use super::{Answer, Shared, rows, schema};
 use crate::app::App;
 use crate::evaluation::{evaluate, offload_bulk};
@@ -339,7 +340,7 @@ impl Budget {
     }
 
     /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
-    fn evaluate(
+    pub(super) fn evaluate(
         &mut self,
         app: &App,
         id: SubstrateId,
@@ -610,25 +611,35 @@ impl Rows {
     responses((status = 200, description = "A result for each row.", body = schema::RowResults)))]
 pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
-    wire::no_query(&head.uri)?;
+    let on_error = OnError::of_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
     if !api.app.engine.contains(id) {
         return Err(EngineError::SubstrateNotFound(id).into());
     }
+    let media = wire::media(&head.headers, Accepts::JsonOrColumns)?;
+    if media != Media::Json {
+        return columns::answer(&api, id, &head.headers, body, media, on_error).await;
+    }
     let text = read_batch(&api, &head.headers, body).await?;
     let (budget, _cancel) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| match rows::rows(app, id, &text, &budget) {
+    let written = offload_bulk(&api.app, move |app| match rows::rows(app, id, &text, &budget, on_error) {
         Some(written) => written,
-        None => evaluate_rows(app, id, &text, budget),
+        None => evaluate_rows(app, id, &text, budget, on_error),
     })
     .await??;
     Ok(wire::ok(written))
 }
 
 /// The long way of [`invoke_rows`].
-pub(super) fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
+pub(super) fn evaluate_rows(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: Budget,
+    on_error: OnError,
+) -> Outcome<String> {
     let rows = Rows::decode(&values_of(app, text, ROWS_LEVELS)?)?;
-    let mut all = rows::Rows::new(app, id, budget, 16 * rows.len().min(1_000_000));
+    let mut all = rows::Rows::new(app, id, budget, on_error, 16 * rows.len().min(1_000_000));
     let mut row = Arc::default();
     let evaluated = (0..rows.len()).try_for_each(|index| match rows.row(index, &mut row) {
         Ok(is_same) => all.row(&row, is_same),

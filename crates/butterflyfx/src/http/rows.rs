@@ -6,6 +6,7 @@
 //! has the words for what is wrong. A body is refused for its form before it is refused for what
 //! its evaluation takes, so a refusal waits here until the rest was read.
 
+use super::columns::OnError;
 use super::invoke::{self, Budget, check_answer, write_invocation, write_result};
 use super::problem::{Outcome, Problem};
 use crate::app::App;
@@ -38,7 +39,13 @@ impl Tally {
 }
 
 /// The answer to `{"rows": [...]}`; `None` leaves it to the long way.
-pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+pub(super) fn rows(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: &Budget,
+    on_error: OnError,
+) -> Option<Outcome<String>> {
     let limits = app.engine.limits();
     let mut pull = Pull::new(text, limits.json_depth + invoke::ROWS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
@@ -46,7 +53,7 @@ pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> 
         return None;
     }
     let mut rows = pull.array()?;
-    let mut all = Rows::new(app, id, budget.clone(), text.len() / 2);
+    let mut all = Rows::new(app, id, budget.clone(), on_error, text.len() / 2);
     match all.read(&mut pull, &mut rows) {
         Ok(()) => {}
         Err(None) => return None,
@@ -78,6 +85,7 @@ pub(super) struct Rows<'a> {
     binding: Option<Option<Binding>>,
     vm: Interpreter,
     budget: Budget,
+    on_error: OnError,
     tally: Tally,
     index: u64,
     out: String,
@@ -85,7 +93,13 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(app: &'a App, id: SubstrateId, budget: Budget, bytes: usize) -> Rows<'a> {
+    pub(super) fn new(
+        app: &'a App,
+        id: SubstrateId,
+        budget: Budget,
+        on_error: OnError,
+        bytes: usize,
+    ) -> Rows<'a> {
         let mut out = String::with_capacity(64 + bytes);
         out.push_str("{\"results\":[");
         Rows {
@@ -96,6 +110,7 @@ impl<'a> Rows<'a> {
             binding: None,
             vm: Interpreter::new(app.engine.limits()),
             budget,
+            on_error,
             tally: Tally::default(),
             index: 0,
             out,
@@ -150,10 +165,17 @@ impl<'a> Rows<'a> {
     fn end_row(&mut self, outcome: Outcome<()>) -> Outcome<()> {
         if let Err(problem) = outcome {
             self.out.push_str("null");
-            if !self.errors.is_empty() {
-                self.errors.push(',');
+            let problem = problem.with_number("row", self.index);
+            match self.on_error {
+                OnError::Fail => return Err(problem),
+                OnError::Null => {}
+                OnError::Report => {
+                    if !self.errors.is_empty() {
+                        self.errors.push(',');
+                    }
+                    problem.write(None, &mut self.errors);
+                }
             }
-            problem.with_number("row", self.index).write(None, &mut self.errors);
         }
         self.index += 1;
         check_answer(self.out.len() + self.errors.len())
@@ -307,8 +329,8 @@ mod tests {
                 let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
                 (invocations(&app, text.as_bytes(), &budget), long)
             } else {
-                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone());
-                (rows(&app, SubstrateId(1), text.as_bytes(), &budget), long)
+                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone(), OnError::Report);
+                (rows(&app, SubstrateId(1), text.as_bytes(), &budget, OnError::Report), long)
             };
             assert_eq!(quick.is_some(), is_quick, "{text}");
             if let Some(quick) = quick {
