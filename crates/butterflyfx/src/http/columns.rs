@@ -32,8 +32,10 @@ use http::{HeaderValue, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// An answer longer than this begins before the request has ended.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -42,8 +44,19 @@ const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const OFFERS: u32 = 500;
 const OFFER_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What becomes of rows that fail.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it only describes")]
+#[into_params(parameter_in = Query)]
+pub(super) struct ErrorsQuery {
+    /// `report` tells them row by row, `null` leaves them out, `fail` refuses the request for the first of them.
+    #[param(inline)]
+    errors: Option<OnError>,
+}
+
 /// What becomes of a row that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum OnError {
     /// It has no result, and its error is told.
     Report,

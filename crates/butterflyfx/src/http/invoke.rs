@@ -604,11 +604,14 @@ impl Rows {
 
 /// Invoke a substrate over many rows
 ///
-/// The rows as objects, or as columns of equal length. A row that fails is null in `results` and has a
-/// problem in `errors`.
+/// The rows as objects, or as columns of equal length: in JSON, as an Arrow IPC stream, or as CSV with a header line. The
+/// answer has the form of the request, or the one that `Accept` names. A row that fails is null in `results` and has a problem
+/// in `errors`; in Arrow and CSV these are the columns `result` and `error`.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke/batch", tag = "evaluation", operation_id = "invoke_rows",
-    params(schema::SubstratePath), request_body = schema::Rows,
-    responses((status = 200, description = "A result for each row.", body = schema::RowResults)))]
+    params(schema::SubstratePath, columns::ErrorsQuery),
+    request_body(content((schema::Rows = "application/json"), (String = "application/vnd.apache.arrow.stream"), (String = "text/csv"))),
+    responses((status = 200, description = "A result for each row.", content(
+        (schema::RowResults = "application/json"), (String = "application/vnd.apache.arrow.stream"), (String = "text/csv")))))]
 pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let on_error = OnError::of_query(&head.uri)?;

@@ -324,3 +324,89 @@ fn check_batch(batch: &arrow_ipc::RecordBatch<'_>, body: usize) -> Outcome<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::types::Int8Type;
+    use arrow_array::{
+        Array, BooleanArray, DictionaryArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray,
+        StringViewArray, UInt64Array,
+    };
+    use arrow_ipc::writer::StreamWriter;
+    use arrow_schema::{Field, Schema};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// A stream with a column of each kind, in two batches.
+    static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let dictionary: DictionaryArray<Int8Type> = [Some("a"), None, Some("bc")].into_iter().collect();
+        let columns: [ArrayRef; 8] = [
+            Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])),
+            Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0])),
+            Arc::new(UInt64Array::from(vec![1, u64::MAX, 3])),
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+            Arc::new(StringArray::from(vec![Some("text"), None, Some("\u{20ac}")])),
+            Arc::new(StringViewArray::from(vec![Some("longer than a view holds"), None, Some("short")])),
+            Arc::new(dictionary),
+            Arc::new(NullArray::new(3)),
+        ];
+        let field = |(at, column): (usize, &ArrayRef)| Field::new(format!("c{at}"), column.data_type().clone(), true);
+        let schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.to_vec()).expect("a batch");
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.write(&batch.slice(1, 2)).expect("written");
+        writer.finish().expect("ended");
+        writer.into_inner().expect("the stream")
+    });
+
+    /// Reads a stream that comes in parts of a length, and looks at each value.
+    fn read(stream: &[u8], part: usize) -> Outcome<usize> {
+        let mut reader = ArrowReader::default();
+        let mut rows = 0;
+        for part in stream.chunks(part) {
+            let mut data = Bytes::copy_from_slice(part);
+            while !data.is_empty() || reader.is_ready() {
+                reader.feed(&mut data)?;
+                let Some(table) = reader.table()? else { continue };
+                let mut done = 0;
+                while done < table.rows {
+                    let (piece, count) = table.piece(done, 0, 100)?;
+                    for column in piece.columns() {
+                        (0..count).for_each(|row| drop(column.value(row)));
+                    }
+                    done += count;
+                    rows += count;
+                }
+            }
+        }
+        reader.finish()?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn a_good_stream_is_read() {
+        for part in [1, 5, 64, 10_000] {
+            assert_eq!(read(&STREAM, part), Ok(5));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        /// Whatever is changed in a stream, it is read or refused: nothing panics.
+        #[test]
+        fn a_changed_stream_is_read_or_refused(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            part in 1..2_000_usize,
+        ) {
+            let mut stream = STREAM.clone();
+            for (at, byte) in changes {
+                let at = at.index(stream.len());
+                stream[at] = byte;
+            }
+            let _ = read(&stream, part);
+        }
+    }
+}

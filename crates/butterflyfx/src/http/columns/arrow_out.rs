@@ -65,6 +65,15 @@ fn is_exact(int: i64) -> bool {
     int as f64 as i128 == i128::from(int)
 }
 
+/// An error as a column has it: what Python calls an exception, else the code and what it says.
+pub(super) fn error_text(problem: &Problem) -> String {
+    let detail = clip(&problem.detail, ERROR_CHARACTERS_MAX);
+    match problem.code {
+        Code::EvaluationFailed | Code::ValidationFailed => detail,
+        code => format!("{}: {detail}", code.name()),
+    }
+}
+
 /// Writes a stream. Rows wait until [`ArrowWriter::flush`].
 #[derive(Default)]
 pub(super) struct ArrowWriter {
@@ -100,10 +109,7 @@ impl ArrowWriter {
 
     /// Appends a row without a result.
     pub(super) fn failed(&mut self, problem: &Problem) {
-        let text = match problem.code {
-            Code::EvaluationFailed => clip(&problem.detail, ERROR_CHARACTERS_MAX),
-            code => format!("{}: {}", code.name(), clip(&problem.detail, ERROR_CHARACTERS_MAX)),
-        };
+        let text = error_text(problem);
         self.bytes += text.len();
         self.errors.push((self.kinds.len(), text));
         self.plain(&[FAILED], &[0]);

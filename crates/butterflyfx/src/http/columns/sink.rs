@@ -1,7 +1,7 @@
 //! The answers on their way out, in each of the forms that they have.
 
 use super::OnError;
-use super::arrow_out::ArrowWriter;
+use super::arrow_out::{ArrowWriter, error_text};
 use crate::app::App;
 use crate::http::invoke::{check_answer, write_result};
 use crate::http::problem::{Code, Outcome, Problem, clip};
@@ -147,10 +147,7 @@ impl Sink {
             Writer::Csv(out) => {
                 if self.on_error == OnError::Report {
                     out.push(',');
-                    match problem.code {
-                        Code::EvaluationFailed => write_quoted(&problem.detail, out),
-                        code => write_quoted(&format!("{}: {}", code.name(), problem.detail), out),
-                    }
+                    write_quoted(&error_text(&problem), out);
                 }
                 out.push('\n');
             }
