@@ -243,21 +243,19 @@ impl ArrowWriter {
             }
             columns.push(Arc::new(StringArray::from(errors)));
         }
+        let mut fields = vec![Field::new("result", result.of_arrow(), true)];
+        if self.has_errors {
+            fields.push(Field::new("error", DataType::Utf8, true));
+        }
+        let schema = Arc::new(Schema::new(fields));
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            empty => {
-                let mut fields = vec![Field::new("result", result.of_arrow(), true)];
-                if self.has_errors {
-                    fields.push(Field::new("error", DataType::Utf8, true));
-                }
-                empty.insert(StreamWriter::try_new(Vec::new(), &Schema::new(fields))?)
-            }
+            empty => empty.insert(StreamWriter::try_new(Vec::new(), &schema)?),
         };
         if rows == 0 {
             return Ok(());
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let schema = Arc::clone(writer.schema());
         writer.write(&RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 

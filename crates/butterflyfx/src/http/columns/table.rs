@@ -73,10 +73,8 @@ pub(super) struct Piece<'a> {
 impl Piece<'_> {
     /// As the engine takes them.
     pub(super) fn columns(&self) -> Vec<Column<'_>> {
-        let column = |(name, part, is_null): &'_ (&'_ str, Part<'_>, Cow<'_, [bool]>)| (*name, part, is_null);
         self.parts
             .iter()
-            .map(column)
             .map(|(name, part, is_null)| Column {
                 name,
                 values: match part {
@@ -194,9 +192,9 @@ impl Cells {
         };
         match self {
             Cells::Arrow(array) => of_arrow(array.as_ref(), rows),
-            Cells::Ints(values, nulls) => (Part::Ints(values[rows.clone()].into()), some(nulls).into()),
-            Cells::Floats(values, nulls) => (Part::Floats(values[rows.clone()].into()), some(nulls).into()),
-            Cells::Any(values) => (Part::Any(values[rows].into()), Cow::default()),
+            Cells::Ints(values, nulls) => (Part::Ints(Cow::Borrowed(&values[rows.clone()])), some(nulls).into()),
+            Cells::Floats(values, nulls) => (Part::Floats(Cow::Borrowed(&values[rows.clone()])), some(nulls).into()),
+            Cells::Any(values) => (Part::Any(Cow::Borrowed(&values[rows])), Cow::default()),
         }
     }
 }
