@@ -301,8 +301,7 @@ impl Stream {
             let (mut budget, _cancel) = Budget::new(&self.api.app);
             let work = Arc::clone(&self.work);
             offers += 1;
-            let offered =
-                offload_bulk(&self.api.app, move |_| work.lock().step(is_last, &mut budget)).await;
+            let offered = offload_bulk(&self.api.app, move |_| work.lock().step(is_last, &mut budget)).await;
             match offered {
                 // A table that has begun should not fail because others are busy.
                 Err(OffloadFailure::Overloaded) if self.has_begun && offers < OFFERS => {

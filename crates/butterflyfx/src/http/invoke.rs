@@ -1,9 +1,9 @@
 //! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
+use super::columns::{self, OnError};
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
-use super::columns::{self, OnError};
 use super::wire::{self, Accepts, At, Media, Query, write};
 use super::{Answer, Shared, rows, schema};
 use crate::app::App;

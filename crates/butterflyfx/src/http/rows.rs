@@ -329,7 +329,13 @@ mod tests {
                 let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
                 (invocations(&app, text.as_bytes(), &budget), long)
             } else {
-                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone(), OnError::Report);
+                let long = invoke::evaluate_rows(
+                    &app,
+                    SubstrateId(1),
+                    text.as_bytes(),
+                    budget.clone(),
+                    OnError::Report,
+                );
                 (rows(&app, SubstrateId(1), text.as_bytes(), &budget, OnError::Report), long)
             };
             assert_eq!(quick.is_some(), is_quick, "{text}");

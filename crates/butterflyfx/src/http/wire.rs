@@ -55,9 +55,7 @@ impl Accepts {
             Accepts::Json => "application/json",
             Accepts::JsonOrMergePatch => "application/json or application/merge-patch+json",
             Accepts::JsonOrNdJson => "application/json or application/x-ndjson",
-            Accepts::JsonOrColumns => {
-                "application/json, application/vnd.apache.arrow.stream or text/csv"
-            }
+            Accepts::JsonOrColumns => "application/json, application/vnd.apache.arrow.stream or text/csv",
         }
     }
 }

@@ -97,7 +97,10 @@ fn message_of(metadata: &[u8]) -> Outcome<Message<'_>> {
     root_as_message_with_opts(&VERIFIER, metadata).map_err(|error| {
         let error = error.to_string();
         let first = error.lines().next().unwrap_or_default();
-        refused(format!("the body is not a valid Arrow stream: a message cannot be read: {}", clip(first, 200)))
+        refused(format!(
+            "the body is not a valid Arrow stream: a message cannot be read: {}",
+            clip(first, 200)
+        ))
     })
 }
 
@@ -251,9 +254,10 @@ impl ArrowReader {
         let header = message.header_as_record_batch();
         let header = header.ok_or_else(|| refused("the Arrow record batch is missing"))?;
         check_batch(&header, body.len())?;
-        let batch = RecordBatchDecoder::try_new(body, header, Arc::clone(schema), &self.dictionaries, &version)
-            .and_then(|decoder| decoder.read_record_batch())
-            .map_err(|error| not_arrow(&error))?;
+        let batch =
+            RecordBatchDecoder::try_new(body, header, Arc::clone(schema), &self.dictionaries, &version)
+                .and_then(|decoder| decoder.read_record_batch())
+                .map_err(|error| not_arrow(&error))?;
         let rows = batch.num_rows();
         let columns = batch.columns().iter().cloned().map(Cells::Arrow);
         Ok(Table { rows, columns: self.names.iter().cloned().zip(columns).collect() })
@@ -263,10 +267,9 @@ impl ArrowReader {
 /// What stands in place of a stream.
 fn not_a_stream(bytes: &[u8; 8]) -> String {
     let (what, how) = match bytes {
-        [b'A', b'R', b'R', b'O', ..] => (
-            "an Arrow file",
-            "write a stream instead (pyarrow: pa.ipc.new_stream, polars: write_ipc_stream)",
-        ),
+        [b'A', b'R', b'R', b'O', ..] => {
+            ("an Arrow file", "write a stream instead (pyarrow: pa.ipc.new_stream, polars: write_ipc_stream)")
+        }
         [b'P', b'A', b'R', b'1', ..] => ("Parquet", "read it and write an Arrow stream"),
         _ => ("no Arrow stream", "it does not begin with an Arrow message"),
     };
@@ -351,7 +354,8 @@ mod tests {
             Arc::new(dictionary),
             Arc::new(NullArray::new(3)),
         ];
-        let field = |(at, column): (usize, &ArrayRef)| Field::new(format!("c{at}"), column.data_type().clone(), true);
+        let field =
+            |(at, column): (usize, &ArrayRef)| Field::new(format!("c{at}"), column.data_type().clone(), true);
         let schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns.to_vec()).expect("a batch");
         let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("a writer");

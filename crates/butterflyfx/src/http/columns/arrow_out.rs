@@ -193,7 +193,10 @@ impl ArrowWriter {
         };
         Problem::new(
             Code::ValidationFailed,
-            format!("the result is {what}, and the column of results, by its first rows, is {}", result.of_arrow()),
+            format!(
+                "the result is {what}, and the column of results, by its first rows, is {}",
+                result.of_arrow()
+            ),
         )
     }
 

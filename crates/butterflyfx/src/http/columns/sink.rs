@@ -231,7 +231,9 @@ impl Sink {
 /// The problem of a result that no column can hold.
 fn not_columnar(value: &Value) -> Box<Problem> {
     let detail = match value {
-        Value::BigInt(_) => "the result is an int beyond 64 bits, which an Arrow column cannot hold".to_owned(),
+        Value::BigInt(_) => {
+            "the result is an int beyond 64 bits, which an Arrow column cannot hold".to_owned()
+        }
         other => format!(
             "the result is a {}; an Arrow column holds ints, floats, bools or texts",
             clip(other.type_name(), 64)

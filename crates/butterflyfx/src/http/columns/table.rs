@@ -92,8 +92,14 @@ impl Piece<'_> {
 impl Table {
     /// The next piece from a row on, and how many rows it has. `first` is the number of the table's first row among
     /// all that came; a text is at most so long.
-    pub(super) fn piece(&self, from: usize, first: u64, text_bytes_max: usize) -> Outcome<(Piece<'_>, usize)> {
-        let rows = (PIECE_CELLS_MAX / self.columns.len().max(1)).clamp(1, PIECE_ROWS_MAX).min(self.rows - from);
+    pub(super) fn piece(
+        &self,
+        from: usize,
+        first: u64,
+        text_bytes_max: usize,
+    ) -> Outcome<(Piece<'_>, usize)> {
+        let rows =
+            (PIECE_CELLS_MAX / self.columns.len().max(1)).clamp(1, PIECE_ROWS_MAX).min(self.rows - from);
         let rows = self.rows_by_text(from..from + rows, first, text_bytes_max)?;
         let parts = self.columns.iter().map(|(name, cells)| {
             let (part, is_null) = cells.part(from..from + rows);
@@ -192,8 +198,12 @@ impl Cells {
         };
         match self {
             Cells::Arrow(array) => of_arrow(array.as_ref(), rows),
-            Cells::Ints(values, nulls) => (Part::Ints(Cow::Borrowed(&values[rows.clone()])), some(nulls).into()),
-            Cells::Floats(values, nulls) => (Part::Floats(Cow::Borrowed(&values[rows.clone()])), some(nulls).into()),
+            Cells::Ints(values, nulls) => {
+                (Part::Ints(Cow::Borrowed(&values[rows.clone()])), some(nulls).into())
+            }
+            Cells::Floats(values, nulls) => {
+                (Part::Floats(Cow::Borrowed(&values[rows.clone()])), some(nulls).into())
+            }
             Cells::Any(values) => (Part::Any(Cow::Borrowed(&values[rows])), Cow::default()),
         }
     }

@@ -74,7 +74,11 @@ fn shown_arrow(stream: &[u8]) -> String {
             out.push(' ');
             out.push_str(&cell(batch.column(0).as_ref(), row));
             if batch.num_columns() > 1 && !batch.column(1).is_null(row) {
-                errors.push_str(&format!(" | {}: {}", first + row, batch.column(1).as_string::<i32>().value(row)));
+                errors.push_str(&format!(
+                    " | {}: {}",
+                    first + row,
+                    batch.column(1).as_string::<i32>().value(row)
+                ));
             }
         }
         first += batch.num_rows();

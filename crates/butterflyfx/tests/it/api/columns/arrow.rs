@@ -47,8 +47,17 @@ fn each_type_goes_in_and_comes_out() {
             "Int64: 1 null | 1: the result is an int beyond 64 bits, which an Arrow column cannot hold",
         );
         let exact = array(UInt64Array::from(vec![Some(u64::MAX), None, Some(0)]));
-        check(&api, "lambda x: None if x is None else str(x * 10)", "", &[exact], "Utf8: 184467440737095516150 null 0");
-        same(array(Float32Array::from(vec![Some(0.5), None, Some(0.1)])), "Float64: 0.5 null 0.10000000149011612");
+        check(
+            &api,
+            "lambda x: None if x is None else str(x * 10)",
+            "",
+            &[exact],
+            "Utf8: 184467440737095516150 null 0",
+        );
+        same(
+            array(Float32Array::from(vec![Some(0.5), None, Some(0.1)])),
+            "Float64: 0.5 null 0.10000000149011612",
+        );
         same(
             array(Float64Array::from(vec![Some(-0.0), None, Some(f64::INFINITY), Some(f64::NAN)])),
             "Float64: -0.0 null inf NaN",
@@ -56,8 +65,12 @@ fn each_type_goes_in_and_comes_out() {
         same(array(BooleanArray::from(vec![Some(true), None, Some(false)])), "Boolean: true null false");
         same(array(StringArray::from(vec![Some("a"), None, Some("")])), "Utf8: a null ");
         same(array(LargeStringArray::from(vec![Some("\u{20ac}"), None])), "Utf8: \u{20ac} null");
-        same(array(StringViewArray::from(vec![Some("longer than a view holds"), None])), "Utf8: longer than a view holds null");
-        let dictionary: DictionaryArray<Int8Type> = vec![Some("a"), Some("b"), None, Some("a")].into_iter().collect();
+        same(
+            array(StringViewArray::from(vec![Some("longer than a view holds"), None])),
+            "Utf8: longer than a view holds null",
+        );
+        let dictionary: DictionaryArray<Int8Type> =
+            vec![Some("a"), Some("b"), None, Some("a")].into_iter().collect();
         same(array(dictionary), "Utf8: a b null a");
         same(array(NullArray::new(2)), "Null: null null");
     }
@@ -132,7 +145,10 @@ fn errors_are_told_left_out_or_end_it() {
         ("?errors=null", "Float64: 4.0 null null -1.0"),
         ("?errors=fail", "422 evaluation_error row 1: ZeroDivisionError: division by zero"),
         ("?errors=raise", "422 validation_failed: errors must be report or null or fail"),
-        ("?error=null", "422 validation_failed: unknown query parameter \"error\"; this endpoint takes errors"),
+        (
+            "?error=null",
+            "422 validation_failed: unknown query parameter \"error\"; this endpoint takes errors",
+        ),
     ] {
         check(&api, "lambda x: 4 / x", query, &[Arc::clone(&column)], expected);
     }
@@ -150,7 +166,8 @@ fn batches_are_one_table() {
     let api = Api::new();
     let request = lambda(&api, "lambda x, y: x + y");
     let batch = |from: i64| {
-        let (x, y) = (Int64Array::from_iter_values(from..from + 3), Int64Array::from_iter_values([10, 20, 30]));
+        let (x, y) =
+            (Int64Array::from_iter_values(from..from + 3), Int64Array::from_iter_values([10, 20, 30]));
         vec![("x", array(x)), ("y", array(y))]
     };
     assert_eq!(sent(&api, &request, ARROW, &stream_of(&[batch(0), batch(3)])), "Int64: 10 21 32 13 24 35");
@@ -184,7 +201,10 @@ fn accept_chooses_what_comes_out() {
         assert_eq!(shown(&api.send_with(&request, &headers, &stream)), expected, "{accept}");
     };
     let infinite = "result_not_json: the result has no JSON form: it contains inf";
-    told("text/csv", &format!("result,error\n0.5,\n,\"ZeroDivisionError: float division by zero\"\n,\"{infinite}\"\n"));
+    told(
+        "text/csv",
+        &format!("result,error\n0.5,\n,\"ZeroDivisionError: float division by zero\"\n,\"{infinite}\"\n"),
+    );
     for accept in ["*/*", "image/png", "", "application/vnd.apache.arrow.stream;q=0.5, text/csv"] {
         told(accept, "Float64: 0.5 null inf | 1: ZeroDivisionError: float division by zero");
     }

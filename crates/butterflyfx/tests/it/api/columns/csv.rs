@@ -89,7 +89,9 @@ fn lines() {
     assert!(sent(&api, &request, CSV, b"a,b\n1,\xFF\n").contains("line 2 of the CSV: the text is not UTF-8"));
     assert!(sent(&api, &request, CSV, b"a,b\n1,1e999\n").contains("line 2 of the CSV: column \"b\": "));
     let many = format!("{}\n", (0..10_000).map(|at| format!("c{at}")).collect::<Vec<_>>().join(","));
-    assert!(sent(&api, &request, CSV, many.as_bytes()).starts_with("422 limit_exceeded: a table may have 1000"));
+    assert!(
+        sent(&api, &request, CSV, many.as_bytes()).starts_with("422 limit_exceeded: a table may have 1000")
+    );
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl Batch<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut fbb = FlatBufferBuilder::new();
         let nodes = fbb.create_vector(&[FieldNode::new(self.node.0, self.node.1)]);
-        let buffers: Vec<Buffer> = self.buffers.iter().map(|(at, length)| Buffer::new(*at, *length)).collect();
+        let buffers: Vec<Buffer> =
+            self.buffers.iter().map(|(at, length)| Buffer::new(*at, *length)).collect();
         let buffers = fbb.create_vector(&buffers);
         let compression = self.is_compressed.then(|| BodyCompressionBuilder::new(&mut fbb).finish());
         let mut builder = RecordBatchBuilder::new(&mut fbb);
@@ -104,7 +105,8 @@ fn what_is_no_stream_is_refused() {
     let invalid = |what: &str| format!("422 validation_failed: the body is not a valid Arrow stream: {what}");
     let batch = |batch: Batch<'_>| [&good[..], &batch.bytes(), &END].concat();
     assert_eq!(sent(&api, &request, ARROW, &batch(Batch::default())), "Float64: 0.0 0.0");
-    let of_text = |batch: Batch<'_>| [&schema_of(Arc::new(StringArray::from(vec!["a"])))[..], &batch.bytes()].concat();
+    let of_text =
+        |batch: Batch<'_>| [&schema_of(Arc::new(StringArray::from(vec!["a"])))[..], &batch.bytes()].concat();
     let of_nulls = |batch: Batch<'_>| [&schema_of(Arc::new(NullArray::new(1)))[..], &batch.bytes()].concat();
     let outside = invalid("a buffer lies outside its message");
     let longer = invalid("a column is not as long as its record batch");

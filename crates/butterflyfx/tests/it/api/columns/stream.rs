@@ -57,7 +57,8 @@ fn machine_code_and_nulls_give_what_json_gives() {
     let request = lambda(&api, "lambda x, y: x / y if x > 10 else x * 3 + y");
     let (rows, headers) = (10_000, [("content-type", ARROW), ("accept", "application/json")]);
     let x: Vec<Option<i64>> = (0..rows).map(|row| (row % 97 != 5).then_some(row % 41)).collect();
-    let y: Vec<Option<f64>> = (0..rows).map(|row| (row % 89 != 7).then_some((row % 13) as f64 / 2.0)).collect();
+    let y: Vec<Option<f64>> =
+        (0..rows).map(|row| (row % 89 != 7).then_some((row % 13) as f64 / 2.0)).collect();
     let json = api.send(&request, &json!({"columns": {"x": &x, "y": &y}}).to_string()).json();
     let columns = vec![
         ("x", Arc::new(Int64Array::from(x.clone())) as ArrayRef),
@@ -67,7 +68,8 @@ fn machine_code_and_nulls_give_what_json_gives() {
     assert_eq!(arrow, json);
     let mut csv = "x,y\n".to_owned();
     for (x, y) in x.iter().zip(&y) {
-        let (x, y) = (x.map_or(String::new(), |x| x.to_string()), y.map_or(String::new(), |y| format!("{y:?}")));
+        let (x, y) =
+            (x.map_or(String::new(), |x| x.to_string()), y.map_or(String::new(), |y| format!("{y:?}")));
         csv.push_str(&format!("{x},{y}\n"));
     }
     let headers = [("content-type", CSV), ("accept", "application/json")];
@@ -83,7 +85,10 @@ fn millions_of_rows_take_no_more_room_than_thousands() {
     let api = Api::new();
     let request = lambda(&api, "lambda x: x + 1");
     let (_, path) = request.split_once(' ').expect("METHOD /path");
-    let column = vec![("x", Arc::new(Int8Array::from_iter_values((0..100_000).map(|row| (row % 100) as i8))) as ArrayRef)];
+    let column = vec![(
+        "x",
+        Arc::new(Int8Array::from_iter_values((0..100_000).map(|row| (row % 100) as i8))) as ArrayRef,
+    )];
     let whole = stream_of(&[column.clone(), column]);
     let mut stream = api.server.connect();
     let mut reading = stream.try_clone().expect("a socket");
