@@ -30,8 +30,7 @@ fn lambda_once(api: &Api, code: &str) -> String {
 
 #[test]
 fn each_type_goes_in_and_comes_out() {
-    let mode = ["on", "off"];
-    for jit in mode {
+    for jit in ["on", "off"] {
         let api = Api::with(&[("jit", jit)]);
         let same = |column: ArrayRef, expected: &str| check(&api, "lambda x: x", "", &[column], expected);
         same(array(Int8Array::from(vec![Some(-128), None, Some(127)])), "Int64: -128 null 127");
@@ -157,7 +156,7 @@ fn errors_are_told_left_out_or_end_it() {
         "lambda y: y",
         "",
         &[array(Int64Array::from(vec![1]))],
-        "Null: null | 0: unexpected_parameter: no formula takes the parameter x",
+        "Null: null | 0: unexpected_parameter: the formula takes no parameter 'x'",
     );
 }
 
@@ -200,7 +199,7 @@ fn accept_chooses_what_comes_out() {
         let headers = [("content-type", ARROW), ("accept", accept)];
         assert_eq!(shown(&api.send_with(&request, &headers, &stream)), expected, "{accept}");
     };
-    let infinite = "result_not_json: the result has no JSON form: it contains inf";
+    let infinite = "result_not_json: the result holds infinity, which JSON cannot hold";
     told(
         "text/csv",
         &format!("result,error\n0.5,\n,\"ZeroDivisionError: float division by zero\"\n,\"{infinite}\"\n"),
