@@ -11,7 +11,7 @@ use arrow_buffer::{Buffer, MutableBuffer};
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
 use arrow_ipc::{Endianness, Message, MessageHeader, MetadataVersion, root_as_message_with_opts};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, DataType, SchemaRef};
 use butterflyfx_formula::text::Text;
 use bytes::{Buf, Bytes};
 use flatbuffers::VerifierOptions;
@@ -237,7 +237,13 @@ impl ArrowReader {
             return Err(refused("dictionaries that grow (deltas) are not supported; send whole ones"));
         }
         let batch = header.data().ok_or_else(|| refused("the Arrow dictionary is missing"))?;
-        check_batch(&batch, body.len())?;
+        #[expect(deprecated, reason = "how the library ties columns to dictionaries")]
+        let mut columns = schema.fields().iter().filter(|field| field.dict_id() == Some(header.id()));
+        let values = columns.find_map(|field| match field.data_type() {
+            DataType::Dictionary(_, values) => Some(&**values),
+            _ => None,
+        });
+        check_batch(&batch, body.len(), values)?;
         self.dictionary_bytes = self.dictionary_bytes.saturating_add(body.len());
         if self.dictionary_bytes > DICTIONARY_BYTES_MAX {
             return Err(Problem::limit(
@@ -253,7 +259,7 @@ impl ArrowReader {
         let schema = self.schema.as_ref().ok_or_else(|| refused("the Arrow stream has no schema"))?;
         let header = message.header_as_record_batch();
         let header = header.ok_or_else(|| refused("the Arrow record batch is missing"))?;
-        check_batch(&header, body.len())?;
+        check_batch(&header, body.len(), schema.fields().iter().map(|field| field.data_type()))?;
         let batch =
             RecordBatchDecoder::try_new(body, header, Arc::clone(schema), &self.dictionaries, &version)
                 .and_then(|decoder| decoder.read_record_batch())
@@ -300,8 +306,12 @@ fn take(into: &mut MutableBuffer, length: usize, data: &mut Bytes) {
     data.advance(count);
 }
 
-/// Checks that all a record batch speaks of is inside its body.
-fn check_batch(batch: &arrow_ipc::RecordBatch<'_>, body: usize) -> Outcome<()> {
+/// Checks that all a record batch of columns of these types speaks of is inside its body, and whole.
+fn check_batch<'a>(
+    batch: &arrow_ipc::RecordBatch<'_>,
+    body: usize,
+    types: impl IntoIterator<Item = &'a DataType>,
+) -> Outcome<()> {
     let bad = |what: &str| Err(refused(format!("the body is not a valid Arrow stream: {what}")));
     if batch.compression().is_some() {
         return Err(refused("the Arrow stream is compressed; write it without compression"));
@@ -324,6 +334,24 @@ fn check_batch(batch: &arrow_ipc::RecordBatch<'_>, body: usize) -> Outcome<()> {
         if end.is_none_or(|end| end > body) {
             return bad("a buffer lies outside its message");
         }
+    }
+    let mut buffers = batch.buffers().into_iter().flatten();
+    let mut views = batch.variadicBufferCounts().into_iter().flatten();
+    for data_type in types {
+        let (width, more) = match data_type {
+            DataType::Null => continue,
+            DataType::Utf8 => (4, 1),
+            DataType::LargeUtf8 => (8, 1),
+            DataType::Utf8View => (16, views.next().map_or(0, |count| usize::try_from(count).unwrap_or(0))),
+            DataType::Dictionary(key, _) => (key.primitive_width().unwrap_or(1), 0),
+            other => (other.primitive_width().unwrap_or(1), 0),
+        };
+        // Behind the nulls stand the values, their offsets, or the views; the library takes them for whole ones.
+        let values = buffers.nth(1).map_or(0, |buffer| buffer.length().unsigned_abs());
+        if values % width as u64 != 0 {
+            return bad("a buffer ends inside a value");
+        }
+        let _ = more.checked_sub(1).and_then(|last| buffers.nth(last));
     }
     Ok(())
 }

@@ -169,6 +169,10 @@ fn what_is_no_stream_is_refused() {
         (batch(Batch { rows: 1 << 40, node: (1 << 40, 0), ..Batch::default() }), rows.clone()),
         (batch(Batch { rows: -1, node: (-1, 0), ..Batch::default() }), rows.clone()),
         (batch(Batch { is_compressed: true, ..Batch::default() }), "422 validation_failed: the Arrow stream is compressed; write it without compression".to_owned()),
+        (
+            of_text(Batch { rows: 1, node: (1, 0), buffers: &[(0, 0), (0, 9), (8, 8)], ..Batch::default() }),
+            invalid("a buffer ends inside a value"),
+        ),
         // Nulls take no room: a few bytes would be a billion rows.
         (of_nulls(Batch { rows: 1 << 30, node: (1 << 30, 1 << 30), buffers: &[], body_length: 0, body: &[], is_compressed: false }), rows),
         (of_text(Batch { rows: 1, node: (1, 0), buffers: &[(0, 0), (0, 8), (8, 8)], body: &[0, 0, 0, 0, 2, 0, 0, 0, 0xFF, 0xFE, 0, 0, 0, 0, 0, 0], ..Batch::default() }), String::new()),
