@@ -348,7 +348,7 @@ fn check_batch<'a>(
         };
         // Behind the nulls stand the values, their offsets, or the views; the library takes them for whole ones.
         let values = buffers.nth(1).map_or(0, |buffer| buffer.length().unsigned_abs());
-        if values % width as u64 != 0 {
+        if !values.is_multiple_of(width as u64) {
             return bad("a buffer ends inside a value");
         }
         let _ = more.checked_sub(1).and_then(|last| buffers.nth(last));
