@@ -25,7 +25,7 @@ fn chunked(api: &Api, request: &str, media: &str, body: &[u8], length: usize) ->
     read_reply(&mut BufReader::new(stream), false)
 }
 
-fn counter(api: &Api, name: &str) -> u64 {
+pub(super) fn counter(api: &Api, name: &str) -> u64 {
     let metrics = api.send("GET /metrics", "").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
     line.and_then(|value| value.parse::<f64>().ok()).expect("a counter") as u64
@@ -94,11 +94,16 @@ fn millions_of_rows_take_no_more_room_than_thousands() {
     let mut reading = stream.try_clone().expect("a socket");
     let before = butterflyfx::metrics::resident_bytes();
     let reader = std::thread::spawn(move || {
-        let (mut read, mut buffer) = (0, vec![0; 1 << 16]);
+        let (mut read, mut buffer, mut head) = (0, vec![0; 1 << 16], Vec::new());
         loop {
             match reading.read(&mut buffer) {
-                Ok(0) | Err(_) => return read,
-                Ok(count) => read += count,
+                Ok(0) | Err(_) => return (read, String::from_utf8_lossy(&head).into_owned()),
+                Ok(count) => {
+                    if read == 0 {
+                        head = buffer[..count.min(512)].to_vec();
+                    }
+                    read += count;
+                }
             }
         }
     });
@@ -110,7 +115,8 @@ fn millions_of_rows_take_no_more_room_than_thousands() {
     );
     stream.write_all(head.as_bytes()).expect("send");
     stream.write_all(&body).expect("send");
-    let read = reader.join().expect("the answer");
+    let (read, head) = reader.join().expect("the answer");
+    assert!(head.contains("transfer-encoding: chunked"), "the answer was held to its end: {head}");
     let after = butterflyfx::metrics::resident_bytes();
     assert!(read > 3_000_000 * 8, "{read} bytes of 3 million results came");
     if let (Some(before), Some(after)) = (before, after) {
