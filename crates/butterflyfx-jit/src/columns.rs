@@ -72,6 +72,22 @@ pub struct Results {
     pub errors: Vec<(usize, Box<Raise>)>,
     /// Steps of all rows that have a result.
     pub steps: u64,
+    /// Steps of the rows that failed, until they did.
+    pub steps_failed: u64,
+}
+
+/// What the interpreter may take before it comes back: results that are kept, say texts, are many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stint {
+    /// Steps.
+    pub steps: u64,
+    /// Bytes that formulas allocated.
+    pub bytes: u64,
+}
+
+impl Stint {
+    /// To the end.
+    pub const ENDLESS: Stint = Stint { steps: u64::MAX, bytes: u64::MAX };
 }
 
 impl Results {
@@ -83,6 +99,7 @@ impl Results {
         self.others.clear();
         self.errors.clear();
         self.steps = 0;
+        self.steps_failed = 0;
     }
 
     fn set(&mut self, row: usize, value: Value) {
@@ -184,33 +201,64 @@ impl<'a> ColumnEvaluation<'a> {
 
     /// Evaluates some rows; `results` has them from 0 on.
     pub fn run(&mut self, vm: &mut Interpreter, rows: Range<usize>, results: &mut Results) {
+        self.compute(rows.clone(), results);
+        self.interpret(vm, rows, 0, Stint::ENDLESS, results);
+    }
+
+    /// The first half of [`ColumnEvaluation::run`]: what machine code can do. The other rows are [`FAILED`] until they
+    /// are interpreted.
+    pub fn compute(&mut self, rows: Range<usize>, results: &mut Results) {
         let first = rows.start;
         results.clear(rows.len());
-        if let Some(code) = self.code.clone() {
-            let mut from = 0;
-            while from < rows.len() {
-                let to = self.next_null(first + from..rows.end) - first;
-                let (payloads, kinds) = (&mut results.payloads[from..to], &mut results.kinds[from..to]);
-                let constants = self.tiered.constants();
-                results.steps += code.run(&self.inputs, constants, first + from, payloads, kinds);
-                // Machine code does not know of nulls.
-                from = to + 1;
-            }
-        }
+        let Some(code) = self.code.clone() else { return };
         let mut from = 0;
+        while from < rows.len() {
+            let to = self.next_null(first + from..rows.end) - first;
+            let (payloads, kinds) = (&mut results.payloads[from..to], &mut results.kinds[from..to]);
+            let constants = self.tiered.constants();
+            results.steps += code.run(&self.inputs, constants, first + from, payloads, kinds);
+            // Machine code does not know of nulls.
+            from = to + 1;
+        }
+    }
+
+    /// The other half, from a row of `results` on: the rows that machine code left. Gives the row that it came to, the last
+    /// one's successor at the end; with what it found until then taken out of `results.others` and `results.errors`, it may
+    /// go on from there.
+    pub fn interpret(
+        &mut self,
+        vm: &mut Interpreter,
+        rows: Range<usize>,
+        from: usize,
+        stint: Stint,
+        results: &mut Results,
+    ) -> usize {
+        let (mut steps, mut bytes) = (0, 0);
+        let mut from = from;
         while let Some(found) = memchr(FAILED, &results.kinds[from..]) {
             let row = from + found;
             from = row + 1;
-            self.fill_row(first + row);
+            if steps > stint.steps || bytes > stint.bytes {
+                return row;
+            }
+            self.fill_row(rows.start + row);
             vm.meter.reset();
-            match self.tiered.formula().evaluate(vm, &self.row) {
+            let outcome = self.tiered.formula().evaluate(vm, &self.row);
+            let cost = vm.meter.cost();
+            steps += cost.steps;
+            bytes += cost.bytes;
+            match outcome {
                 Ok(value) => {
-                    results.steps += vm.meter.cost().steps;
+                    results.steps += cost.steps;
                     results.set(row, value);
                 }
-                Err(raise) => results.errors.push((row, raise)),
+                Err(raise) => {
+                    results.steps_failed += cost.steps;
+                    results.errors.push((row, raise));
+                }
             }
         }
+        rows.len()
     }
 
     /// The first row with a null, or the end.

@@ -258,7 +258,8 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
     };
     query.finish()?;
     let source = match wire::media(&head.headers, Accepts::JsonOrNdJson)? {
-        Media::Json => {
+        // `media` gives what the endpoint reads.
+        Media::Json | Media::Arrow | Media::Csv => {
             let text = wire::body(body, api.app.config.http.body_max).await?;
             let items = offload(&api.app, move |_| read_items::<K>(&text, options.depth_max)).await??;
             Source::Items(items.into_iter())

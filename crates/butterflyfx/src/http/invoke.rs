@@ -1,9 +1,10 @@
 //! The data plane: one invocation costs a route, the reading of its parameters, the evaluation
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
+use super::columns::{self, OnError};
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, ERRORS_MAX, Fault, Outcome, Problem, clip, of_raise};
-use super::wire::{self, Accepts, At, Query, write};
+use super::wire::{self, Accepts, At, Media, Query, write};
 use super::{Answer, Shared, jobs, json_columns, prefer, rows, schema};
 use crate::app::App;
 use crate::evaluation::{StopOnDrop, evaluate, offload_bulk};
@@ -421,7 +422,7 @@ impl Budget {
     }
 
     /// Evaluates within the budget. The outer refusal ends the request, the inner one is an item's.
-    fn evaluate(
+    pub(super) fn evaluate(
         &mut self,
         app: &App,
         id: SubstrateId,
@@ -705,45 +706,65 @@ impl Rows {
 
 /// Invoke a substrate over many rows
 ///
-/// The rows as objects, or as columns of equal length. A row that fails is null in `results` and has a
-/// problem in `errors`.
+/// The rows as objects, or as columns of equal length: in JSON, as an Arrow IPC stream, or as CSV with a header line. The
+/// answer has the form of the request, or the one that `Accept` names. A row that fails is null in `results` and has a problem
+/// in `errors`; in Arrow and CSV these are the columns `result` and `error`.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke/batch", tag = "evaluation", operation_id = "invoke_rows",
-    params(schema::SubstratePath, jobs::PreferHeader), request_body = schema::Rows,
+    params(schema::SubstratePath, columns::ErrorsQuery, jobs::PreferHeader),
+    request_body(content((schema::Rows = "application/json"), (String = "application/vnd.apache.arrow.stream"), (String = "text/csv"))),
     responses(
-        (status = 200, description = "A result for each row.", body = schema::RowResults),
-        (status = 202, description = "Accepted as a job.", body = jobs::Job, headers(
+        (status = 200, description = "A result for each row.", content(
+            (schema::RowResults = "application/json"), (String = "application/vnd.apache.arrow.stream"), (String = "text/csv"))),
+        (status = 202, description = "Accepted as a job; JSON only.", body = jobs::Job, headers(
             ("Location" = String, description = "The path of the job."),
             ("Preference-Applied" = String, description = "`respond-async`"))),
     ))]
 pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
-    wire::no_query(&head.uri)?;
+    let on_error = OnError::of_query(&head.uri)?;
     let id = wire::substrate_id(&head.uri, 3)?;
     if !api.app.engine.contains(id) {
         return Err(EngineError::SubstrateNotFound(id).into());
+    }
+    let media = wire::media(&head.headers, Accepts::JsonOrColumns)?;
+    if media != Media::Json {
+        return columns::answer(&api, id, &head.headers, body, media, on_error).await;
     }
     let text = read_batch(&api, &head.headers, body).await?;
     if prefer::is_async(&head.headers) {
         let text: Box<[u8]> = text.as_ref().into();
         return jobs::accept(&api, Operation::Rows(id), text.len(), move |app, ticket| {
-            answer_rows(app, id, &text, Budget::of_job(app, ticket))
+            answer_rows(app, id, &text, Budget::of_job(app, ticket), on_error)
         });
     }
     let (budget, _stop) = Budget::new(&api.app);
-    Ok(wire::ok(offload_bulk(&api.app, move |app| answer_rows(app, id, &text, budget)).await??))
+    let written = offload_bulk(&api.app, move |app| answer_rows(app, id, &text, budget, on_error));
+    Ok(wire::ok(written.await??))
 }
 
-fn answer_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
-    let quickly =
-        rows::rows(app, id, text, &budget).or_else(|| json_columns::columns(app, id, text, &budget));
-    quickly.unwrap_or_else(|| evaluate_rows(app, id, text, budget))
+fn answer_rows(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: Budget,
+    on_error: OnError,
+) -> Outcome<String> {
+    let quickly = rows::rows(app, id, text, &budget, on_error)
+        .or_else(|| json_columns::columns(app, id, text, &budget, on_error));
+    quickly.unwrap_or_else(|| evaluate_rows(app, id, text, budget, on_error))
 }
 
 /// The long way of [`invoke_rows`].
-pub(super) fn evaluate_rows(app: &App, id: SubstrateId, text: &[u8], budget: Budget) -> Outcome<String> {
+pub(super) fn evaluate_rows(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: Budget,
+    on_error: OnError,
+) -> Outcome<String> {
     let rows = Rows::decode(&values_of(app, text, ROWS_LEVELS)?)?;
     budget.set_total(rows.len());
-    let mut all = rows::Rows::new(app, id, budget, 16 * rows.len().min(1_000_000));
+    let mut all = rows::Rows::new(app, id, budget, on_error, 16 * rows.len().min(1_000_000));
     let mut row = Arc::default();
     let evaluated = (0..rows.len()).try_for_each(|index| match rows.row(index, &mut row) {
         Ok(is_same) => all.row(&row, is_same),

@@ -3,6 +3,7 @@
 //! As in `rows`, it is taken as far as the body is as expected; where it is not, the body is read again the long way, which has the
 //! words for what is wrong.
 
+use super::columns::OnError;
 use super::invoke::{Budget, ROWS_LEVELS};
 use super::problem::Outcome;
 use super::rows::{Rows, is_ended};
@@ -21,7 +22,13 @@ use std::sync::Arc;
 const PIECE_ROWS: usize = 1_024;
 
 /// The answer to `{"columns": {...}}`; `None` leaves it to the long way.
-pub(super) fn columns(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+pub(super) fn columns(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: &Budget,
+    on_error: OnError,
+) -> Option<Outcome<String>> {
     let limits = app.engine.limits();
     let mut pull = Pull::new(text, limits.json_depth + ROWS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
@@ -44,7 +51,7 @@ pub(super) fn columns(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) 
     let count = read.first().map_or(0, |(_, column)| column.len());
     let given: Vec<Column<'_>> =
         read.iter().map(|(name, column)| Column { name, values: values(column), is_null: &[] }).collect();
-    let mut all = Rows::new(app, id, budget.clone(), 16 * count);
+    let mut all = Rows::new(app, id, budget.clone(), on_error, 16 * count);
     let mut evaluation = ColumnEvaluation::new(&mut formula, &given, count);
     let mut vm = Interpreter::new(limits);
     vm.meter.set_interrupt(budget.interrupt());

@@ -116,7 +116,7 @@ codes! {
     BodyTooLarge "body_too_large" 413 "The body is too large"
         "The body, or one line of an NDJSON body, is larger than the server takes; `limit_bytes` says how much that is. Send several smaller requests; for many items use NDJSON, which is read line by line.";
     UnsupportedMediaType "unsupported_media_type" 415 "The body has an unsupported media type"
-        "`Content-Type` names a type that this endpoint does not read. Send JSON as `application/json` in UTF-8 (`curl` needs `-H 'Content-Type: application/json'`); batches also take `application/x-ndjson`, PATCH also `application/merge-patch+json`.";
+        "`Content-Type` names a type that this endpoint does not read. Send JSON as `application/json` in UTF-8 (`curl` needs `-H 'Content-Type: application/json'`); batches also take `application/x-ndjson`, rows `application/vnd.apache.arrow.stream` and `text/csv`, PATCH also `application/merge-patch+json`.";
     ValidationFailed "validation_failed" 422 "The request is well-formed but not acceptable"
         "A field or parameter is missing, unknown, of the wrong type or out of range. Each entry of `errors` has a JSON Pointer to the place in the body (or the name of the query parameter or header) and a sentence.";
     SyntaxError "syntax_error" 422 "The formula is not valid Python"

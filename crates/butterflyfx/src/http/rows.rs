@@ -6,6 +6,7 @@
 //! has the words for what is wrong. A body is refused for its form before it is refused for what
 //! its evaluation takes, so a refusal waits here until the rest was read.
 
+use super::columns::OnError;
 use super::invoke::{self, Budget, check_answer, write_invocation, write_result};
 use super::problem::{Outcome, Problem};
 use crate::app::App;
@@ -40,7 +41,13 @@ impl Tally {
 }
 
 /// The answer to `{"rows": [...]}`; `None` leaves it to the long way.
-pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
+pub(super) fn rows(
+    app: &App,
+    id: SubstrateId,
+    text: &[u8],
+    budget: &Budget,
+    on_error: OnError,
+) -> Option<Outcome<String>> {
     if budget.is_watched() {
         budget.set_total(count(app, text, invoke::ROWS_LEVELS, "rows")?);
     }
@@ -51,7 +58,7 @@ pub(super) fn rows(app: &App, id: SubstrateId, text: &[u8], budget: &Budget) -> 
         return None;
     }
     let mut rows = pull.array()?;
-    let mut all = Rows::new(app, id, budget.clone(), text.len() / 2);
+    let mut all = Rows::new(app, id, budget.clone(), on_error, text.len() / 2);
     match all.read(&mut pull, &mut rows) {
         Ok(()) => {}
         Err(None) => return None,
@@ -102,6 +109,7 @@ pub(super) struct Rows<'a> {
     binding: Option<Option<Binding>>,
     vm: Interpreter,
     budget: Budget,
+    on_error: OnError,
     tally: Tally,
     index: u64,
     out: String,
@@ -109,7 +117,13 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(app: &'a App, id: SubstrateId, budget: Budget, bytes: usize) -> Rows<'a> {
+    pub(super) fn new(
+        app: &'a App,
+        id: SubstrateId,
+        budget: Budget,
+        on_error: OnError,
+        bytes: usize,
+    ) -> Rows<'a> {
         let mut out = String::with_capacity(64 + bytes);
         out.push_str("{\"results\":[");
         let mut vm = Interpreter::new(app.engine.limits());
@@ -122,6 +136,7 @@ impl<'a> Rows<'a> {
             binding: None,
             vm,
             budget,
+            on_error,
             tally: Tally::default(),
             index: 0,
             out,
@@ -203,10 +218,17 @@ impl<'a> Rows<'a> {
     fn end_row(&mut self, outcome: Outcome<()>) -> Outcome<()> {
         if let Err(problem) = outcome {
             self.out.push_str("null");
-            if !self.errors.is_empty() {
-                self.errors.push(',');
+            let problem = problem.with_number("row", self.index);
+            match self.on_error {
+                OnError::Fail => return Err(problem),
+                OnError::Null => {}
+                OnError::Report => {
+                    if !self.errors.is_empty() {
+                        self.errors.push(',');
+                    }
+                    problem.write(None, &mut self.errors);
+                }
             }
-            problem.with_number("row", self.index).write(None, &mut self.errors);
         }
         self.index += 1;
         self.budget.advance();
@@ -366,9 +388,10 @@ mod tests {
                 let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
                 (invocations(&app, text.as_bytes(), &budget), long)
             } else {
-                let long = invoke::evaluate_rows(&app, SubstrateId(1), text.as_bytes(), budget.clone());
-                let quick = rows(&app, SubstrateId(1), text.as_bytes(), &budget);
-                let by_columns = || json_columns::columns(&app, SubstrateId(1), text.as_bytes(), &budget);
+                let (text, on_error) = (text.as_bytes(), OnError::Report);
+                let long = invoke::evaluate_rows(&app, SubstrateId(1), text, budget.clone(), on_error);
+                let quick = rows(&app, SubstrateId(1), text, &budget, on_error);
+                let by_columns = || json_columns::columns(&app, SubstrateId(1), text, &budget, on_error);
                 (quick.or_else(by_columns), long)
             };
             assert_eq!(quick.is_some(), is_quick, "{text}");

@@ -38,6 +38,10 @@ pub(super) enum Media {
     Json,
     /// A JSON text a line.
     NdJson,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// CSV with a header line.
+    Csv,
 }
 
 /// Which media types an endpoint reads beside JSON.
@@ -46,6 +50,7 @@ pub(super) enum Accepts {
     Json,
     JsonOrMergePatch,
     JsonOrNdJson,
+    JsonOrColumns,
 }
 
 impl Accepts {
@@ -54,6 +59,7 @@ impl Accepts {
             Accepts::Json => "application/json",
             Accepts::JsonOrMergePatch => "application/json or application/merge-patch+json",
             Accepts::JsonOrNdJson => "application/json or application/x-ndjson",
+            Accepts::JsonOrColumns => "application/json, application/vnd.apache.arrow.stream or text/csv",
         }
     }
 }
@@ -115,6 +121,8 @@ fn media_of(text: &str, accepts: Accepts) -> Option<Media> {
         Accepts::JsonOrNdJson if is("application/x-ndjson") || is("application/ndjson") => {
             Some(Media::NdJson)
         }
+        Accepts::JsonOrColumns if is("application/vnd.apache.arrow.stream") => Some(Media::Arrow),
+        Accepts::JsonOrColumns if is("text/csv") => Some(Media::Csv),
         _ => None,
     }
 }
@@ -282,6 +290,10 @@ mod tests {
             ("application/x-ndjson", Accepts::Json, None),
             ("application/x-ndjson", Accepts::JsonOrNdJson, Some(Media::NdJson)),
             ("application/x-ndjson; charset=utf-16", Accepts::JsonOrNdJson, None),
+            ("application/vnd.apache.arrow.stream", Accepts::JsonOrNdJson, None),
+            ("application/vnd.apache.arrow.stream", Accepts::JsonOrColumns, Some(Media::Arrow)),
+            ("Text/CSV; header=present; charset=utf-8", Accepts::JsonOrColumns, Some(Media::Csv)),
+            ("text/csv; charset=latin-1", Accepts::JsonOrColumns, None),
         ] {
             assert_eq!(media_of(text, accepts), expected, "{text}");
         }

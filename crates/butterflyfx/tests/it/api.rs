@@ -4,6 +4,7 @@
 mod admin;
 mod batch;
 mod client;
+mod columns;
 mod conditions;
 mod documents;
 mod hostile;

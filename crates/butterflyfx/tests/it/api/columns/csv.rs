@@ -1,0 +1,130 @@
+//! CSV: what a value is, quotes, line ends, and what is wrong with its line.
+
+use super::*;
+
+#[track_caller]
+fn check(api: &Api, request: &str, body: &str, expected: &str) {
+    assert_eq!(sent(api, request, CSV, body.as_bytes()), expected, "{body:?}");
+}
+
+#[test]
+fn a_value_is_what_it_shows() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda x: [x]");
+    for (text, expected) in [
+        ("1", "1"),
+        ("-0", "0"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("1.0", "1.0"),
+        ("-1e-7", "-1e-07"),
+        ("true", "true"),
+        ("", "null"),
+        ("True", r#""True""#),
+        ("null", r#""null""#),
+        ("NaN", r#""NaN""#),
+        ("007", r#""007""#),
+        ("2024-01-31", r#""2024-01-31""#),
+        ("1 ", r#""1 ""#),
+        (" 1", r#"" 1""#),
+        ("+1", r#""+1""#),
+        ("-", r#""-""#),
+        ("\"1\"", r#""1""#),
+        ("\"\"", r#""""#),
+        ("\u{20ac}", "\"\u{20ac}\""),
+        ("\"a\"\"b\"", r#""a\"b""#),
+    ] {
+        let told = |body: &str| {
+            let headers = [("content-type", CSV), ("accept", "application/json")];
+            shown(&api.send_with(&request, &headers, body.as_bytes()))
+        };
+        assert_eq!(told(&format!("x\n{text}\n")), format!("{{\"results\":[[{expected}]]}}"), "{text}");
+        // Whatever stands in other rows.
+        let body = format!("x\n5\n\n0.5\n{text}\n7\n");
+        let expected = format!("{{\"results\":[[5],[null],[0.5],[{expected}],[7]]}}");
+        assert_eq!(told(&body), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_comes_out_reads_back_as_the_same() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda x: x") + "?errors=null";
+    let body = "result\n1\n-2.5\n1e16\n123456789012345678901234567890\ntrue\nfalse\n\"true\"\n\"1\"\n\"-1\"\n\"\"\n\n\
+                text\n\"a,b\"\n\"say \"\"no\"\"\"\n\"two\nlines\"\n";
+    check(&api, &request, &body.replacen("result", "x", 1), body);
+    check(&api, &lambda(&api, "lambda x: [x, 'a']"), "x\n1\n", "result,error\n\"[1,\"\"a\"\"]\",\n");
+}
+
+#[test]
+fn lines() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda a, b: [a, b]");
+    let both = "result,error\n\"[1,2]\",\n\"[3,null]\",\n";
+    for body in [
+        "a,b\n1,2\n3,\n",
+        "a,b\n1,2\n3,",
+        "a,b\r\n1,2\r\n3,\r\n",
+        "a,b\r\n1,2\r\n\r\n3,\r\n\n",
+        "\u{feff}a,b\n1,2\n3,\n",
+        "\u{feff}\"a\",b\n1,2\n3,\n",
+        "\n\na,\"b\"\n1,2\n3,\n",
+    ] {
+        check(&api, &request, body, both);
+    }
+    check(&api, &request, "a,b\n", "result,error\n");
+    for (body, expected) in [
+        ("", "1 of the CSV: the text is empty: its first line must name the parameters"),
+        ("\n", "1 of the CSV: the text is empty: its first line must name the parameters"),
+        ("a,b\n1,2\n3\n", "3 of the CSV: there are 1 values for 2 columns"),
+        ("a,b\n\"x\ny\",2\n3,4,5\n", "4 of the CSV: there are 3 values for 2 columns"),
+        ("a,b\n1,\"2\n3,4\n", "2 of the CSV: a quote is opened and not closed"),
+        ("a,b\n1,\"2\"x\n", "2 of the CSV: there is more behind the closing quote of a value"),
+        (
+            "a,b\n1,x\"2\"\n",
+            "2 of the CSV: there is a quote inside a value: put the whole value in quotes, and write the quote twice",
+        ),
+        ("a,a\n1,2\n", "1 of the CSV: two columns are called \"a\""),
+        ("a,\n1,2\n", "1 of the CSV: a column has no name"),
+    ] {
+        check(&api, &request, body, &format!("422 validation_failed: line {expected}"));
+    }
+    let reply = api.send_with(&request, &[("content-type", CSV)], b"a,b\n1,2\n3\n").json();
+    assert_eq!(reply["line"], json!(3));
+    assert!(sent(&api, &request, CSV, b"a,b\n1,\xFF\n").contains("line 2 of the CSV: the text is not UTF-8"));
+    assert!(sent(&api, &request, CSV, b"a,b\n1,1e999\n").contains("line 2 of the CSV: column \"b\": "));
+    let many = format!("{}\n", (0..10_000).map(|at| format!("c{at}")).collect::<Vec<_>>().join(","));
+    assert!(
+        sent(&api, &request, CSV, many.as_bytes()).starts_with("422 limit_exceeded: a table may have 1000")
+    );
+}
+
+#[test]
+fn errors_are_told_left_out_or_end_it() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda x: 4 / x");
+    let body = "x\n1\n0\n8\n";
+    check(&api, &request, body, "result,error\n4.0,\n,\"ZeroDivisionError: division by zero\"\n0.5,\n");
+    check(&api, &format!("{request}?errors=null"), body, "result\n4.0\n\n0.5\n");
+    let fail = format!("{request}?errors=fail");
+    check(&api, &fail, body, "422 evaluation_error row 1: ZeroDivisionError: division by zero");
+    check(&api, &fail, "x\n1\n", "result\n4.0\n");
+    // And in JSON.
+    let rows = r#"{"rows":[{"x":1},{"x":0},{"x":8}]}"#;
+    for (rows, count) in [(rows, 3), (r#"{"columns":{"x":[1,0,8]}}"#, 3)] {
+        let reply = api.send(&format!("{request}?errors=null"), rows).json();
+        assert_eq!(reply, json!({"results": [4.0, null, 0.5]}), "{count}");
+        let refused = shown(&api.send(&fail, rows));
+        assert_eq!(refused, "422 evaluation_error row 1: ZeroDivisionError: division by zero");
+    }
+}
+
+#[test]
+fn other_types_are_refused() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda x: x");
+    for media in ["text/plain", "text/csv; charset=latin-1", "application/vnd.apache.arrow.file"] {
+        let shown = sent(&api, &request, media, b"x\n1\n");
+        assert!(shown.starts_with("415 unsupported_media_type"), "{shown}");
+    }
+    assert_eq!(sent(&api, &request, "Text/CSV; charset=UTF-8", b"x\n1\n"), "result,error\n1,\n");
+}
