@@ -1,7 +1,7 @@
 //! One formula over many rows gives each row what an invocation of its own gives it.
 
 use crate::grammar::Choices;
-use crate::support::{exactly, formula, limits};
+use crate::support::{asked_for, exactly, formula, limits};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::formula::Templates;
 use butterflyfx_formula::interpret::Interpreter;
@@ -168,7 +168,8 @@ fn plain_arithmetic_of_floats_runs_several_rows_at_once() {
 
 #[test]
 fn random_formulas_over_columns() {
-    let config = ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: asked_for(1_500), failure_persistence: None, ..ProptestConfig::default() };
     let compiled = Cell::new(0);
     let bytes = prop::collection::vec(any::<u8>(), 20..120);
     let run =

@@ -1,7 +1,7 @@
 //! Machine code answers what the interpreter answers: the same value to the last bit, the same error, the same cost.
 
 use crate::grammar::Choices;
-use crate::support::{compare, formula, parameters};
+use crate::support::{asked_for, compare, formula, parameters};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::Templates;
 use butterflyfx_formula::json;
@@ -35,12 +35,13 @@ fn the_cases_of_cpython() {
     assert!(compiled >= 70, "machine code answered only {compiled} of {}", cases.len());
 }
 
-/// Formulas that are tried at random.
+/// Formulas that are tried at random, if nobody asks for more.
 const FORMULAS: u32 = 3_000;
 
 #[test]
 fn random_formulas() {
-    let config = ProptestConfig { cases: FORMULAS, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: asked_for(FORMULAS), failure_persistence: None, ..ProptestConfig::default() };
     let (tried, compiled) = (Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&prop::collection::vec(any::<u8>(), 20..160), |bytes| {
         let mut choices = Choices::new(&bytes);

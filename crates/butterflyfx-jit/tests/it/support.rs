@@ -10,6 +10,11 @@ use butterflyfx_formula::value::Value;
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use std::sync::Arc;
 
+/// How many random cases to try: `BUTTERFLYFX_RANDOM_CASES` for a long run, else so many.
+pub(crate) fn asked_for(usual: u32) -> u32 {
+    std::env::var("BUTTERFLYFX_RANDOM_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 /// Limits under which no clock decides.
 pub(crate) fn limits() -> Limits {
     Limits { steps: 100_000, wall_clock_ms: 3_600_000, ..Limits::default() }
