@@ -17,7 +17,7 @@ import timeit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(HERE, ".venv-formulas")
-PACKAGES = ["numpy", "numba", "numexpr", "polars"]
+PACKAGES = ["numpy", "numba", "numexpr", "polars", "pyarrow"]
 PAGE = os.path.join(os.path.dirname(HERE), "docs", "performance.md")
 BEGIN, END = "<!-- written by bench-compare/formulas.py: begin -->", "<!-- written by bench-compare/formulas.py: end -->"
 ROWS = 10_000_000
@@ -25,15 +25,15 @@ ROUNDS = 7
 TERNARY = "where(x > y, (x * 1.08 - y) * 0.5, x / 2)"
 
 
-def in_venv():
-    """Runs this again inside the environment, made where it is not there."""
+def in_venv(script=os.path.abspath(__file__)):
+    """Runs a script again inside the environment, made where it is not there."""
     python = os.path.join(VENV, "bin", "python")
     if not os.path.exists(os.path.join(VENV, "installed")):
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
         open(os.path.join(VENV, "installed"), "w", encoding="utf-8").close()
     one = {**os.environ, "IN_VENV": "1", "NUMEXPR_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    os.execve(python, [python, os.path.abspath(__file__), *sys.argv[1:]], one)
+    os.execve(python, [python, script, *sys.argv[1:]], one)
 
 
 def median(values):
