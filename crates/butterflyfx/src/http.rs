@@ -6,6 +6,7 @@
 
 mod admin;
 mod batch;
+mod budget;
 mod columns;
 pub(crate) mod etag;
 pub(crate) mod http_date;

@@ -17,7 +17,7 @@ use self::csv_in::CsvReader;
 use self::evaluate::Evaluator;
 use self::sink::{Form, Sink};
 use self::table::Table;
-use super::invoke::{Budget, check_answer};
+use super::budget::{Budget, check_answer};
 use super::problem::{Outcome, Problem};
 use super::wire::{self, Media, Query};
 use super::{Answer, Shared};

@@ -3,8 +3,9 @@
 //! As in `rows`, it is taken as far as the body is as expected; where it is not, the body is read again the long way, which has the
 //! words for what is wrong.
 
+use super::budget::Budget;
 use super::columns::OnError;
-use super::invoke::{Budget, ROWS_LEVELS};
+use super::invoke::ROWS_LEVELS;
 use super::problem::Outcome;
 use super::rows::{Rows, is_ended};
 use crate::app::App;

@@ -6,8 +6,9 @@
 //! has the words for what is wrong. A body is refused for its form before it is refused for what
 //! its evaluation takes, so a refusal waits here until the rest was read.
 
+use super::budget::{Budget, check_answer};
 use super::columns::OnError;
-use super::invoke::{self, Budget, check_answer, write_invocation, write_result};
+use super::invoke::{self, write_invocation, write_result};
 use super::problem::{Outcome, Problem};
 use crate::app::App;
 use butterflyfx_engine::error::EngineError;

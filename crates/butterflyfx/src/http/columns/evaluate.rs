@@ -4,7 +4,7 @@
 use super::sink::Sink;
 use super::table::Piece;
 use crate::app::App;
-use crate::http::invoke::Budget;
+use crate::http::budget::Budget;
 use crate::http::problem::{Outcome, Problem, of_raise};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;

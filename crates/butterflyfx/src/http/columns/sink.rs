@@ -3,7 +3,8 @@
 use super::OnError;
 use super::arrow_out::{ArrowWriter, error_text};
 use crate::app::App;
-use crate::http::invoke::{check_answer, write_result};
+use crate::http::budget::check_answer;
+use crate::http::invoke::write_result;
 use crate::http::problem::{Code, Outcome, Problem, clip};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::json;
