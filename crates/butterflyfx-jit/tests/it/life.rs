@@ -102,3 +102,16 @@ fn a_small_budget_is_kept_to_the_step() {
         assert_eq!(found, expected, "{steps} steps");
     }
 }
+
+#[test]
+fn no_memory_is_writable_and_executable() {
+    let templates = Templates::default();
+    let mut vm = Interpreter::new(&limits());
+    let mut tiered = Tiered::new(formula("x * 3", &templates).expect("a formula"), &Jit::new(Mode::AtOnce));
+    assert!(tiered.compute(&mut vm, &parameters(r#"{"x": 3}"#)).is_some());
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    let maps: Vec<Vec<&str>> = maps.lines().map(|line| line.split_whitespace().collect()).collect();
+    // Code of ours is in no file, so that its line has no sixth part.
+    assert!(maps.iter().any(|line| line[1] == "r-xp" && line.len() == 5), "code has pages of its own");
+    assert!(!maps.iter().any(|line| line[1].contains("wx")), "{maps:?}");
+}
