@@ -96,7 +96,17 @@ struct Tier {
     is_used: AtomicBool,
     codes: RwLock<SmallVec<[Slot; 1]>>,
     /// For many rows together.
-    row_codes: Mutex<SmallVec<[Arc<RowCode>; 1]>>,
+    row_codes: Mutex<Vec<RowSlot>>,
+    /// Whether it stands in [`Shared::tiers`].
+    is_listed: AtomicBool,
+}
+
+/// Code for many rows, or that there can be none.
+#[derive(Debug)]
+struct RowSlot {
+    signature: Signature,
+    facts: Box<[Facts]>,
+    code: Option<Arc<RowCode>>,
 }
 
 #[derive(Debug)]
@@ -177,9 +187,14 @@ impl Jit {
         signature: Signature,
         facts: &[Facts],
     ) -> Option<Arc<RowCode>> {
-        let mut codes = tier.row_codes.lock();
-        if let Some(code) = codes.iter().find(|code| code.signature() == signature && code.facts() == facts) {
-            return Some(Arc::clone(code));
+        let find = |slots: &[RowSlot]| {
+            let same = |slot: &&RowSlot| slot.signature == signature && *slot.facts == *facts;
+            slots.iter().find(same).map(|slot| slot.code.clone())
+        };
+        // Not held while compiling: whoever makes room empties what others have.
+        if let Some(known) = find(&tier.row_codes.lock()) {
+            tier.is_used.store(true, Ordering::Relaxed);
+            return known;
         }
         let shared = &self.shared;
         if shared.gauge.bytes() >= CODE_BYTES_MAX && !shared.make_room() {
@@ -189,11 +204,14 @@ impl Jit {
         let made = made.unwrap_or_else(|_| Err(Refusal::Generator("the code generator failed".into())));
         let counter = if made.is_ok() { &shared.compiled } else { &shared.refused };
         counter.fetch_add(1, Ordering::Relaxed);
-        let code = Arc::new(made.ok()?);
-        if codes.len() < CODES_PER_TEMPLATE_MAX {
-            codes.push(Arc::clone(&code));
+        let code = made.ok().map(Arc::new);
+        let mut slots = tier.row_codes.lock();
+        if slots.len() < CODES_PER_TEMPLATE_MAX && find(&slots).is_none() {
+            slots.push(RowSlot { signature, facts: facts.into(), code: code.clone() });
         }
-        Some(code)
+        drop(slots);
+        shared.list(tier);
+        code
     }
 }
 
@@ -222,14 +240,20 @@ impl Shared {
         });
         let counter = if made.is_ok() { &self.compiled } else { &self.refused };
         counter.fetch_add(1, Ordering::Relaxed);
-        let is_first = tier.settle(request, made.ok());
-        if is_first {
-            let mut tiers = self.tiers.lock();
-            if tiers.len() == tiers.capacity() {
-                tiers.retain(|tier| tier.strong_count() > 0);
-            }
-            tiers.push(Arc::downgrade(&tier));
+        tier.settle(request, made.ok());
+        self.list(&tier);
+    }
+
+    /// Lets a tier be found by whoever makes room.
+    fn list(&self, tier: &Arc<Tier>) {
+        if tier.is_listed.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let mut tiers = self.tiers.lock();
+        if tiers.len() == tiers.capacity() {
+            tiers.retain(|tier| tier.strong_count() > 0);
+        }
+        tiers.push(Arc::downgrade(tier));
     }
 
     fn machine_code(
@@ -269,7 +293,9 @@ impl Shared {
         self.tiers.lock().retain(|tier| {
             let Some(tier) = tier.upgrade() else { return false };
             tier.is_used.swap(false, Ordering::Relaxed) || {
+                tier.is_listed.store(false, Ordering::Relaxed);
                 tier.codes.write().clear();
+                tier.row_codes.lock().clear();
                 tier.heat.store(0, Ordering::Relaxed);
                 tier.generation.fetch_add(1, Ordering::Release);
                 false
@@ -293,18 +319,15 @@ impl Tier {
         self.heat.store(0, Ordering::Relaxed);
     }
 
-    /// Puts code where it was asked for; whether it is the first of this template.
-    fn settle(&self, request: &Request, code: Option<MachineCode>) -> bool {
+    /// Puts code where it was asked for.
+    fn settle(&self, request: &Request, code: Option<MachineCode>) {
         let mut codes = self.codes.write();
-        let is_first = !codes.iter().any(|slot| matches!(slot.state, State::Ready(_)));
         let asked =
             codes.iter_mut().find(|slot| slot.signature == request.signature && slot.facts == request.facts);
-        let is_code = code.is_some();
         if let Some(slot) = asked {
             slot.state = code.map_or(State::Refused, |code| State::Ready(Arc::new(code)));
         }
         self.generation.fetch_add(1, Ordering::Release);
-        is_first && is_code
     }
 }
 
@@ -500,10 +523,10 @@ impl Prepared {
         let heat = &self.tier.heat;
         // Between threads a count may be lost; it is no count of anything but warmth.
         let before = heat.load(Ordering::Relaxed);
-        if before < HOT {
-            heat.store(before + 1, Ordering::Relaxed);
-        }
-        before + 1 == HOT
+        let is_hot = before + 1 >= HOT;
+        // It begins anew, for a formula with other constants, or where this invocation's values are no numbers.
+        heat.store(if is_hot { 0 } else { before + 1 }, Ordering::Relaxed);
+        is_hot
     }
 
     /// The inputs by name; `None` where a name is missing or unexpected, or a value is of no kind that code knows.

@@ -3,6 +3,8 @@
 use crate::support::{formula, limits, parameters};
 use butterflyfx_formula::formula::Templates;
 use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_jit::code::Payloads;
+use butterflyfx_jit::columns::{Column, ColumnEvaluation, Values};
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use std::time::{Duration, Instant};
 
@@ -114,4 +116,58 @@ fn no_memory_is_writable_and_executable() {
     // Code of ours is in no file, so that its line has no sixth part.
     assert!(maps.iter().any(|line| line[1] == "r-xp" && line.len() == 5), "code has pages of its own");
     assert!(!maps.iter().any(|line| line[1].contains("wx")), "{maps:?}");
+}
+
+/// Invokes a formula until machine code answers.
+fn heat(text: &str, templates: &Templates, jit: &Jit, given: &[&str]) -> Tiered {
+    let mut vm = Interpreter::new(&limits());
+    let mut tiered = Tiered::new(formula(text, templates).expect("a formula"), jit);
+    let given: Vec<_> = given.iter().map(|given| parameters(given)).collect();
+    wait_for("code", || {
+        given.iter().any(|given| {
+            vm.meter.reset();
+            let is_compiled = tiered.compute(&mut vm, given).is_some();
+            vm.meter.reset();
+            let _ = tiered.evaluate(&mut vm, given);
+            is_compiled
+        })
+    });
+    tiered
+}
+
+#[test]
+fn formulas_of_one_template_heat_up_each_for_their_constants() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::WhenHot));
+    let _ints = heat("x * 2", &templates, &jit, &[r#"{"x": 3}"#]);
+    let _floats = heat("x * 2.5", &templates, &jit, &[r#"{"x": 3}"#]);
+    assert_eq!(templates.len(), 1);
+}
+
+#[test]
+fn odd_parameters_do_not_keep_a_template_cold() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::WhenHot));
+    // Whichever invocation is the one that makes it hot, half of them have no number.
+    for odd_first in [true, false] {
+        let mut given = [r#"{"x": "a", "y": 2}"#, r#"{"x": 3, "y": 2}"#, r#"{"x": "b", "y": 2}"#];
+        given[..2].rotate_left(usize::from(odd_first));
+        let text = if odd_first { "x * y" } else { "x + y" };
+        let _tiered = heat(text, &templates, &jit, &given);
+    }
+}
+
+#[test]
+fn code_for_rows_makes_room_too() {
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::AtOnce));
+    let values = [1_i64, 2, 3];
+    let column = Column { name: "x", values: Values::Of(Payloads::Ints(&values)), is_null: &[] };
+    let mut all = Vec::new();
+    let bound = butterflyfx_jit::tier::CODE_BYTES_MAX;
+    for at in 0..bound / 4096 + 200 {
+        let text: String = (0..14).map(|bit| if at >> bit & 1 == 1 { " + x" } else { " - x" }).collect();
+        let mut tiered = Tiered::new(formula(&format!("x{text}"), &templates).expect("a formula"), &jit);
+        let is_compiled = ColumnEvaluation::new(&mut tiered, &[column], 3).is_compiled();
+        assert!(is_compiled, "formula {at} finds room");
+        assert!(jit.stats().bytes <= bound + 8192, "{} bytes of code", jit.stats().bytes);
+        all.push(tiered);
+    }
 }
