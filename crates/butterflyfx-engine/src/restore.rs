@@ -19,7 +19,8 @@ fn damaged(sentence: String) -> EngineError {
 
 impl Engine {
     /// Begins to restore all there is into this engine, which is empty. Until [`Engine::end_restoring`] nothing is
-    /// found in it. Without this each record takes its place at once, which takes longer for many.
+    /// found in it, and another call of this forgets what was restored by then. Without this each record takes its place at
+    /// once, which takes longer for many.
     pub fn begin_restoring(&self) {
         self.state.write().begin_restoring();
     }

@@ -251,6 +251,9 @@ impl State {
     /// While it restores, what comes is neither found by identity nor listed: the tables are made at the end, in
     /// their order, for putting each record into its place misses the caches each time.
     pub(crate) fn begin_restoring(&mut self) {
+        if self.is_restoring {
+            *self = State::new();
+        }
         self.is_restoring = self.substrates.slots() == 0 && self.relationships.slots() == 0;
     }
 

@@ -108,6 +108,10 @@ fn load(
 struct Nobody;
 
 impl Receive for Nobody {
+    fn begin_again(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn substrates(&mut self, _: Vec<SubstrateRecord>) -> Result<(), String> {
         Ok(())
     }

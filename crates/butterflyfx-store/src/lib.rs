@@ -17,10 +17,12 @@ mod fresh;
 mod kept;
 mod meta;
 mod migrate;
+mod pages;
 mod queue;
 mod recover;
 mod repair;
 mod rescue;
+mod rows;
 mod scan;
 mod schema;
 #[cfg(test)]

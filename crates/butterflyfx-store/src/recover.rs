@@ -1,12 +1,15 @@
 //! Everything back from the file, checked, into whoever keeps it in memory.
 //!
-//! Rows are read and decoded on threads of their own while the receiver takes what was read before.
+//! Rows are read and decoded on threads of their own while the receiver takes what was read before. Where the whole
+//! database is in its file, they are read from its pages; should that come to anything but what was committed, SQLite
+//! reads, and judges.
 
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::folder::DATABASE_FILE;
 use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Next};
+use crate::pages::Pages;
 use crate::scan::{Part, scan};
 use crate::store::{check_marks, connect, now};
 use butterflyfx_engine::model::Timestamp;
@@ -21,6 +24,8 @@ use std::time::Instant;
 /// Each method may refuse with a sentence.
 #[allow(clippy::missing_errors_doc, reason = "the line above")]
 pub trait Receive {
+    /// Forgets what it was given: all of it comes again.
+    fn begin_again(&mut self) -> Result<(), String>;
     /// The next substrates by creation number.
     fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String>;
     /// The next relationships by creation number.
@@ -47,6 +52,7 @@ pub struct Recovered {
 /// See [`crate::Store::recover`] and [`scan`].
 pub(crate) fn recover(
     connections: &mut [Connection],
+    pages: Option<&Pages>,
     path: &Path,
     now: Timestamp,
     receiver: &mut impl Receive,
@@ -61,7 +67,17 @@ pub(crate) fn recover(
         }
     };
     let complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
-    let scanned = scan(connections, path, &mut emit, &complain)?;
+    let mut scanned = scan(connections, pages, path, &mut emit, &complain);
+    if pages.is_some() && matches!(scanned, Err(StoreError::Damaged { .. })) {
+        received = receiver.begin_again();
+        let mut emit = |part| {
+            if received.is_ok() {
+                received = receive(part, now, receiver);
+            }
+        };
+        scanned = scan(connections, None, path, &mut emit, &complain);
+    }
+    let scanned = scanned?;
     received.map_err(StoreError::Refused)?;
     let next = scanned.meta.map(|meta| meta.next).unwrap_or_default();
     Ok(Recovered {
@@ -85,7 +101,7 @@ pub fn read(path: &Path, receiver: &mut impl Receive) -> Result<Recovered, Store
     }
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check_marks(&connection, &path)?;
-    recover(&mut [connection], &path, now(), receiver)
+    recover(&mut [connection], None, &path, now(), receiver)
 }
 
 fn receive(part: Part, now: Timestamp, receiver: &mut impl Receive) -> Result<(), String> {

@@ -11,6 +11,7 @@ use crate::folder::{self, DATABASE_FILE, FolderLock};
 use crate::fresh::{Fresh, Purpose};
 use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Meta, Next};
+use crate::rows::Values;
 use crate::scan::{IDEMPOTENCY, METADATA_INDEX, RELATIONSHIP, Ranges, SUBSTRATE, Table};
 use crate::store::{check_marks, connect};
 use crate::verify::{Progress, Tell, log_damage};
@@ -433,6 +434,6 @@ impl Salvage<'_> {
 fn read<R>(table: &Table<R>, row: &Row<'_>) -> (i64, Read<R>) {
     let at = row.as_ref().column_count().saturating_sub(1);
     let mut bytes = 0;
-    let read = (table.decode)(row, &mut bytes).map(|record| (record, bytes));
+    let read = (table.decode)(&Values::of(row), &mut bytes).map(|record| (record, bytes));
     (row.get(at).unwrap_or(-1), read)
 }

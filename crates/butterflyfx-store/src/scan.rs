@@ -7,15 +7,11 @@ use crate::digest::{Digest, Hasher};
 use crate::error::StoreError;
 use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Meta, Next};
-use crate::schema::{expression_type_of_code, relationship_type_of_code};
-use butterflyfx_engine::identity::SubstrateId;
-use butterflyfx_engine::model::{Substrate, Timestamp};
+use crate::pages::{Buffers, LEAVES, Odd, Pages};
+use crate::rows::{self, Values};
 use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
-use butterflyfx_formula::document::Document;
-use butterflyfx_formula::json::{DEPTH_MAX, read_document};
-use bytes::Bytes;
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, Rows};
 use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -69,9 +65,10 @@ pub(crate) type Complain<'a> = dyn Fn(String) -> Result<(), StoreError> + Sync +
 
 /// Reads everything: substrates, relationships, indexes, answers, each in order of creation. Each connection reads on a
 /// thread of its own, a block of rows after the other. With more than one, nobody may write meanwhile; one alone sees a
-/// snapshot.
+/// snapshot. Where there are `pages`, the file without a log, the large tables are read from them.
 pub(crate) fn scan(
     connections: &mut [Connection],
+    pages: Option<&Pages>,
     path: &Path,
     emit: &mut dyn FnMut(Part),
     complain: &Complain<'_>,
@@ -80,7 +77,7 @@ pub(crate) fn scan(
     for connection in connections.iter() {
         connection.execute_batch("BEGIN").map_err(failed)?;
     }
-    let scanned = Scan { connections, path, emit, complain }.everything();
+    let scanned = Scan { connections, pages, path, emit, complain }.everything();
     for connection in connections.iter() {
         // Nothing was written; where the end of a read fails, the connection is of no use anyway.
         let _ = connection.execute_batch("ROLLBACK");
@@ -95,7 +92,7 @@ pub(crate) struct Table<R> {
     /// The column that orders the rows; a number, and split into blocks, where that is `sequence`.
     pub(crate) key: &'static str,
     /// Makes a record of a row, and adds up the bytes of its texts.
-    pub(crate) decode: fn(&Row<'_>, &mut usize) -> Result<R, String>,
+    pub(crate) decode: fn(&Values<'_>, &mut usize) -> Result<R, String>,
     part: fn(Vec<R>) -> Part,
     /// Looks at a record, and may complain.
     take: fn(&mut Tally<'_>, &R) -> Result<Option<String>, StoreError>,
@@ -105,7 +102,7 @@ pub(crate) const SUBSTRATE: Table<SubstrateRecord> = Table {
     name: "substrate",
     columns: "sequence, id, expression_type, expression_code, metadata, created_at, updated_at, version",
     key: "sequence",
-    decode: substrate,
+    decode: rows::substrate,
     part: Part::Substrates,
     take: |tally, record| {
         tally.counts.substrates += 1;
@@ -123,7 +120,7 @@ pub(crate) const RELATIONSHIP: Table<RelationshipRecord> = Table {
     name: "relationship",
     columns: "sequence, source, target, rel_type, bidirectional, constraints, lineage, created_at",
     key: "sequence",
-    decode: relationship,
+    decode: rows::relationship,
     part: Part::Relationships,
     take: |tally, record| {
         tally.counts.relationships += 1;
@@ -141,7 +138,7 @@ pub(crate) const METADATA_INDEX: Table<IndexRecord> = Table {
     name: "metadata_index",
     columns: "metadata_key, created_at",
     key: "rowid",
-    decode: index,
+    decode: rows::index,
     part: Part::Indexes,
     take: |tally, record| {
         tally.counts.indexes += 1;
@@ -154,7 +151,7 @@ pub(crate) const IDEMPOTENCY: Table<KeptAnswer> = Table {
     name: "idempotency",
     columns: "name, expires_at, request_hash, status, headers, body",
     key: "rowid",
-    decode: answer,
+    decode: rows::answer,
     part: Part::Answers,
     take: |tally, record| {
         tally.counts.answers += 1;
@@ -180,7 +177,14 @@ struct Tally<'a> {
 /// A failure while reading a table.
 enum Stop {
     Sqlite(rusqlite::Error),
+    Odd(Odd),
     Store(StoreError),
+}
+
+impl From<Odd> for Stop {
+    fn from(odd: Odd) -> Stop {
+        Stop::Odd(odd)
+    }
 }
 
 impl From<rusqlite::Error> for Stop {
@@ -197,6 +201,7 @@ impl From<StoreError> for Stop {
 
 struct Scan<'a> {
     connections: &'a mut [Connection],
+    pages: Option<&'a Pages>,
     path: &'a Path,
     emit: &'a mut dyn FnMut(Part),
     complain: &'a Complain<'a>,
@@ -265,10 +270,7 @@ impl Scan<'_> {
     }
 
     fn table_failed(&self, table: &str, error: &rusqlite::Error) -> Result<(), StoreError> {
-        match StoreError::of_sqlite(error, self.path, &format!("reading table {table}")) {
-            StoreError::Damaged { check, .. } => (self.complain)(check),
-            other => Err(other),
-        }
+        failed(error, table, self.path, self.complain)
     }
 
     /// Reads one table of about so many rows with all readers, and emits its parts in order.
@@ -279,23 +281,128 @@ impl Scan<'_> {
         ends: &Ranges,
         all: &mut Tally<'_>,
     ) -> Result<(), StoreError> {
-        let blocks = match blocks(&self.connections[0], table, rows) {
-            Ok(blocks) => blocks,
-            Err(error) => return self.table_failed(table.name, &error),
-        };
-        let (path, complain) = (self.path, self.complain);
-        let readers = self.connections.len().min(blocks.len());
+        let (path, complain, emit) = (self.path, self.complain, &mut *self.emit);
+        let mut work = Work { path, complain, emit, table, ends };
+        if let Some(pages) = self.pages.filter(|_| table.key == "sequence") {
+            let root = self.connections[0].query_row(
+                "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+                [table.name],
+                |row| row.get(0),
+            );
+            let leaves = match root.map(|root| pages.leaves(root)) {
+                Ok(Ok(leaves)) => leaves,
+                Ok(Err(Odd(sentence))) => return complain(format!("table {}: {sentence}", table.name)),
+                Err(error) => return failed(&error, table.name, path, complain),
+            };
+            let sources = self.connections.iter().map(|_| FromPages { pages, buffers: Buffers::default() });
+            return work.share(sources.collect(), leaves.chunks(LEAVES).collect(), all);
+        }
+        match blocks(&self.connections[0], table, rows) {
+            Ok(blocks) => work.share(self.connections.iter_mut().map(FromSqlite).collect(), blocks, all),
+            Err(error) => failed(&error, table.name, path, complain),
+        }
+    }
+}
+
+/// Complains of damage; answers any other failure.
+fn failed(
+    error: &rusqlite::Error,
+    table: &str,
+    path: &Path,
+    complain: &Complain<'_>,
+) -> Result<(), StoreError> {
+    match StoreError::of_sqlite(error, path, &format!("reading table {table}")) {
+        StoreError::Damaged { check, .. } => complain(check),
+        other => Err(other),
+    }
+}
+
+/// Where a reader has rows from.
+trait Source: Send {
+    /// Some neighbouring rows.
+    type Block: Sync;
+
+    /// Hands each row of a block to `each`, in order.
+    fn rows<R>(
+        &mut self,
+        table: &Table<R>,
+        block: &Self::Block,
+        each: impl FnMut(&Values<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop>;
+}
+
+struct FromSqlite<'a>(&'a mut Connection);
+
+impl Source for FromSqlite<'_> {
+    /// First and last number.
+    type Block = (i64, i64);
+
+    fn rows<R>(
+        &mut self,
+        table: &Table<R>,
+        block: &(i64, i64),
+        mut each: impl FnMut(&Values<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let Table { name, columns, key, .. } = table;
+        let sql = format!("SELECT {columns} FROM {name} WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key}");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let mut rows = statement.query([block.0, block.1])?;
+        while let Some(row) = rows.next()? {
+            each(&Values::of(row))?;
+        }
+        Ok(())
+    }
+}
+
+struct FromPages<'a> {
+    pages: &'a Pages,
+    buffers: Buffers,
+}
+
+impl<'a> Source for FromPages<'a> {
+    /// Leaves.
+    type Block = &'a [u32];
+
+    fn rows<R>(
+        &mut self,
+        _: &Table<R>,
+        block: &&'a [u32],
+        each: impl FnMut(&Values<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.pages.rows(block, &mut self.buffers, each)
+    }
+}
+
+/// Reading one table.
+struct Work<'a, R> {
+    path: &'a Path,
+    complain: &'a Complain<'a>,
+    emit: &'a mut dyn FnMut(Part),
+    table: &'a Table<R>,
+    /// Numbers that relationships may name.
+    ends: &'a Ranges,
+}
+
+impl<R: Send> Work<'_, R> {
+    /// Each source reads every so manieth block on a thread of its own; parts are emitted in order.
+    fn share<S: Source>(
+        &mut self,
+        sources: Vec<S>,
+        blocks: Vec<S::Block>,
+        all: &mut Tally<'_>,
+    ) -> Result<(), StoreError> {
+        let Work { path, complain, table, ends, .. } = *self;
+        let readers = sources.len().min(blocks.len());
         let tallies = thread::scope(|scope| {
-            let (parts, threads): (Vec<_>, Vec<_>) = self
-                .connections
-                .iter_mut()
+            let (parts, threads): (Vec<_>, Vec<_>) = sources
+                .into_iter()
                 .take(readers)
                 .enumerate()
-                .map(|(at, connection)| {
+                .map(|(at, source)| {
                     let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
                     let blocks = blocks.iter().skip(at).step_by(readers);
-                    let reader = Reader { connection, path, table, complain, sender };
-                    (parts, scope.spawn(move || reader.read(blocks, ends)))
+                    let reader = Reader { path, table, complain, sender };
+                    (parts, scope.spawn(move || reader.read(source, blocks, ends)))
                 })
                 .unzip();
             for parts in parts.iter().cycle().take(blocks.len()) {
@@ -360,7 +467,6 @@ fn blocks<R>(connection: &Connection, table: &Table<R>, rows: u64) -> rusqlite::
 
 /// Reads some blocks of a table.
 struct Reader<'a, R> {
-    connection: &'a mut Connection,
     path: &'a Path,
     table: &'a Table<R>,
     complain: &'a Complain<'a>,
@@ -369,47 +475,31 @@ struct Reader<'a, R> {
 }
 
 impl<R> Reader<'_, R> {
-    fn read<'a, 'b>(
+    fn read<'a, 'b, S: Source>(
         self,
-        blocks: impl Iterator<Item = &'b (i64, i64)>,
+        mut source: S,
+        mut blocks: impl Iterator<Item = &'b S::Block>,
         ends: &'a Ranges,
-    ) -> Result<Tally<'a>, StoreError> {
+    ) -> Result<Tally<'a>, StoreError>
+    where
+        S::Block: 'b,
+    {
         let mut tally = Tally { ends: Cow::Borrowed(ends), ..Tally::default() };
-        match self.blocks(blocks, &mut tally) {
+        let name = self.table.name;
+        match blocks.try_for_each(|block| self.block(&mut source, block, &mut tally)) {
             Ok(()) => Ok(tally),
             Err(Stop::Store(error)) => Err(error),
-            Err(Stop::Sqlite(error)) => {
-                let name = self.table.name;
-                match StoreError::of_sqlite(&error, self.path, &format!("reading table {name}")) {
-                    StoreError::Damaged { check, .. } => (self.complain)(check).map(|()| tally),
-                    other => Err(other),
-                }
+            Err(Stop::Odd(Odd(sentence))) => {
+                (self.complain)(format!("table {name}: {sentence}")).map(|()| tally)
             }
+            Err(Stop::Sqlite(error)) => failed(&error, name, self.path, self.complain).map(|()| tally),
         }
     }
 
-    fn blocks<'b>(
-        &self,
-        blocks: impl Iterator<Item = &'b (i64, i64)>,
-        tally: &mut Tally<'_>,
-    ) -> Result<(), Stop> {
-        let Table { name, columns, key, .. } = self.table;
-        let sql = format!("SELECT {columns} FROM {name} WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key}");
-        let mut statement = self.connection.prepare(&sql)?;
-        for (first, last) in blocks {
-            statement.raw_bind_parameter(1, first)?;
-            statement.raw_bind_parameter(2, last)?;
-            self.rows(statement.raw_query(), tally)?;
-            // Whoever takes parts may have had enough; that all rows are looked at counts more.
-            let _ = self.sender.send(None);
-        }
-        Ok(())
-    }
-
-    fn rows(&self, mut rows: Rows<'_>, tally: &mut Tally<'_>) -> Result<(), Stop> {
+    fn block<S: Source>(&self, source: &mut S, block: &S::Block, tally: &mut Tally<'_>) -> Result<(), Stop> {
         let mut records = Vec::with_capacity(BLOCK_ROWS as usize);
         let mut bytes = 0;
-        while let Some(row) = rows.next()? {
+        source.rows(self.table, block, |row| {
             let complaint = match (self.table.decode)(row, &mut bytes) {
                 Err(sentence) => Some(sentence),
                 Ok(record) => {
@@ -425,130 +515,24 @@ impl<R> Reader<'_, R> {
                 bytes = 0;
                 let _ = self.sender.send(Some(std::mem::take(&mut records)));
             }
-        }
+            Ok(())
+        })?;
         if !records.is_empty() {
             let _ = self.sender.send(Some(records));
         }
+        // Whoever takes parts may have had enough; that all rows are looked at counts more.
+        let _ = self.sender.send(None);
         Ok(())
     }
 }
 
 /// The first column, for a message.
-fn key(row: &Row<'_>) -> String {
-    match row.get_ref(0) {
-        Ok(ValueRef::Integer(number)) => number.to_string(),
-        Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).chars().take(80).collect(),
+fn key(row: &Values<'_>) -> String {
+    match row.0.first() {
+        Some(ValueRef::Integer(number)) => number.to_string(),
+        Some(ValueRef::Text(text)) => String::from_utf8_lossy(text).chars().take(80).collect(),
         _ => "?".to_owned(),
     }
-}
-
-fn substrate(row: &Row<'_>, bytes: &mut usize) -> Result<SubstrateRecord, String> {
-    let kind = integer(row, 2, "expression_type")?;
-    Ok(SubstrateRecord {
-        sequence: number(row, 0, "sequence")?,
-        substrate: Substrate {
-            id: SubstrateId(integer(row, 1, "id")?.cast_unsigned()),
-            created_at: Timestamp(integer(row, 5, "created_at")?),
-            updated_at: Timestamp(integer(row, 6, "updated_at")?),
-            version: u32::try_from(integer(row, 7, "version")?).map_err(|_| "version is beyond 32 bits")?,
-            expression_type: expression_type_of_code(kind)
-                .ok_or_else(|| format!("expression_type is {kind}, which is none"))?,
-            expression_code: text(row, 3, "expression_code", bytes)?.to_owned(),
-            metadata: document(text(row, 4, "metadata", bytes)?, "metadata")?,
-        },
-    })
-}
-
-fn relationship(row: &Row<'_>, bytes: &mut usize) -> Result<RelationshipRecord, String> {
-    let rel_type = integer(row, 3, "rel_type")?;
-    let mut optional = |at, name, absent| match row.get_ref(at) {
-        Ok(ValueRef::Null) => Ok(absent),
-        _ => document(text(row, at, name, bytes)?, name),
-    };
-    Ok(RelationshipRecord {
-        sequence: number(row, 0, "sequence")?,
-        rel_type: relationship_type_of_code(rel_type)
-            .ok_or_else(|| format!("rel_type is {rel_type}, which is none"))?,
-        bidirectional: match integer(row, 4, "bidirectional")? {
-            0 => false,
-            1 => true,
-            other => return Err(format!("bidirectional is {other}, not 0 or 1")),
-        },
-        source: number(row, 1, "source")?,
-        target: number(row, 2, "target")?,
-        constraints: optional(5, "constraints", Document::Map(Vec::new()))?,
-        lineage: optional(6, "lineage", Document::Null)?,
-        created_at: Timestamp(integer(row, 7, "created_at")?),
-    })
-}
-
-fn index(row: &Row<'_>, bytes: &mut usize) -> Result<IndexRecord, String> {
-    Ok(IndexRecord {
-        metadata_key: text(row, 0, "metadata_key", bytes)?.to_owned(),
-        created_at: Timestamp(integer(row, 1, "created_at")?),
-    })
-}
-
-fn answer(row: &Row<'_>, bytes: &mut usize) -> Result<KeptAnswer, String> {
-    let blob = |at, name: &str| match row.get_ref(at) {
-        Ok(ValueRef::Blob(blob)) => Ok(blob),
-        _ => Err(format!("{name} is no blob")),
-    };
-    let body = blob(5, "body")?;
-    *bytes += body.len();
-    Ok(KeptAnswer {
-        name: text(row, 0, "name", bytes)?.to_owned(),
-        expires_at: Timestamp(integer(row, 1, "expires_at")?),
-        request_hash: blob(2, "request_hash")?.try_into().map_err(|_| "request_hash has not 32 bytes")?,
-        status: u16::try_from(integer(row, 3, "status")?).map_err(|_| "status is no HTTP status")?,
-        headers: headers(document(text(row, 4, "headers", bytes)?, "headers")?)?,
-        body: Bytes::copy_from_slice(body),
-    })
-}
-
-fn headers(document: Document) -> Result<Vec<(String, String)>, String> {
-    let wrong = || "headers is no list of pairs of texts".to_owned();
-    let Document::List(pairs) = document else { return Err(wrong()) };
-    let pair = |pair: Document| match pair {
-        Document::List(pair) => match <[Document; 2]>::try_from(pair) {
-            Ok([Document::Text(name), Document::Text(value)]) => Ok((name.into(), value.into())),
-            _ => Err(wrong()),
-        },
-        _ => Err(wrong()),
-    };
-    pairs.into_iter().map(pair).collect()
-}
-
-fn integer(row: &Row<'_>, at: usize, name: &str) -> Result<i64, String> {
-    match row.get_ref(at) {
-        Ok(ValueRef::Integer(number)) => Ok(number),
-        _ => Err(format!("{name} is no integer")),
-    }
-}
-
-/// A creation number.
-fn number(row: &Row<'_>, at: usize, name: &str) -> Result<u64, String> {
-    match u64::try_from(integer(row, at, name)?) {
-        Ok(number) if number < i64::MAX.cast_unsigned() => Ok(number),
-        _ => Err(format!("{name} is no creation number")),
-    }
-}
-
-fn text<'r>(row: &'r Row<'_>, at: usize, name: &str, bytes: &mut usize) -> Result<&'r str, String> {
-    match row.get_ref(at) {
-        Ok(ValueRef::Text(text)) => {
-            *bytes += text.len();
-            std::str::from_utf8(text).map_err(|_| format!("{name} is not UTF-8"))
-        }
-        _ => Err(format!("{name} is no text")),
-    }
-}
-
-fn document(text: &str, name: &str) -> Result<Document, String> {
-    if text == "{}" {
-        return Ok(Document::Map(Vec::new()));
-    }
-    read_document(text.as_bytes(), DEPTH_MAX).map_err(|error| format!("{name} is no JSON: {error}"))
 }
 
 /// A set of growing numbers, as ranges: creation numbers have few gaps.

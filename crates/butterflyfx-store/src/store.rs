@@ -6,6 +6,7 @@ use crate::folder::{self, DATABASE_FILE, FolderLock, beside};
 use crate::kept::KeptAnswer;
 use crate::meta::{Counts, Meta, Next};
 use crate::migrate;
+use crate::pages::Pages;
 use crate::recover::{self, Receive, Recovered};
 use crate::schema::{APPLICATION_ID, FORMAT_VERSION, PAGE_BYTES, create_sql};
 use crate::wal;
@@ -170,7 +171,15 @@ impl Store {
         let mut connections = (0..readers)
             .map(|_| connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY))
             .collect::<Result<Vec<_>, _>>()?;
-        let outcome = recover::recover(&mut connections, &self.path, now(), receiver);
+        // SQLite judges whether there is anything beside the file: its readers, who begin after this, do not look at a log that
+        // is copied, and keep whoever writes from copying more.
+        let is_whole = match self.checkpoint() {
+            Ok(done) => done.copied == done.pages,
+            Err(StoreError::Full { .. } | StoreError::Busy { .. }) => false,
+            Err(other) => return Err(other),
+        };
+        let pages = if is_whole { Pages::open(&self.path).ok() } else { None };
+        let outcome = recover::recover(&mut connections, pages.as_ref(), &self.path, now(), receiver);
         drop(connections);
         let recovered = self.poison_on(outcome)?;
         // Begin with an empty log: what a crash cut short does not stay in it to be judged again.

@@ -125,7 +125,7 @@ fn look_through(path: &Path, report: &mut Report, tell: &mut Tell<'_>) -> Result
         }
         Ok(())
     };
-    let scanned = scan(&mut [connection], path, &mut emit, &complain)?;
+    let scanned = scan(&mut [connection], None, path, &mut emit, &complain)?;
     report.counts = scanned.counts;
     report.digest = scanned.digest;
     Ok(())

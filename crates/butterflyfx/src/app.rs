@@ -141,6 +141,12 @@ struct Receiver<'a> {
 }
 
 impl Receive for Receiver<'_> {
+    fn begin_again(&mut self) -> Result<(), String> {
+        self.engine.begin_restoring();
+        self.answers.clear();
+        Ok(())
+    }
+
     fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
         self.engine.restore_substrates(&records).map_err(sentence)
     }

@@ -89,6 +89,11 @@ impl Model {
 }
 
 impl Receive for Model {
+    fn begin_again(&mut self) -> Result<(), String> {
+        *self = Model::default();
+        Ok(())
+    }
+
     fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
         for record in records {
             let last = self.substrates.last_key_value().map(|(sequence, _)| *sequence);

@@ -137,6 +137,10 @@ impl<W: Write> Lines<W> {
 }
 
 impl<W: Write> Receive for Lines<W> {
+    fn begin_again(&mut self) -> Result<(), String> {
+        Err("lines are written already".to_owned())
+    }
+
     fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
         for SubstrateRecord { sequence, substrate: one } in records {
             self.ids.push((sequence, one.id));
@@ -318,6 +322,12 @@ struct Earlier<'a> {
 }
 
 impl Receive for Earlier<'_> {
+    fn begin_again(&mut self) -> Result<(), String> {
+        self.engine.begin_restoring();
+        self.numbers.clear();
+        Ok(())
+    }
+
     fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
         self.numbers.extend(records.iter().map(|one| (one.substrate.id.0, one.sequence)));
         self.engine.restore_substrates(&records).map_err(|error| format!("{error:?}"))
