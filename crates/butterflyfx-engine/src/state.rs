@@ -17,6 +17,7 @@ mod hub;
 mod identities;
 pub(crate) mod index;
 pub(crate) mod key;
+mod large;
 pub(crate) mod metadata;
 mod numbers;
 pub(crate) mod relationships;
@@ -32,6 +33,7 @@ use butterflyfx_formula::document::Document;
 use edges::Edge;
 use index::Index;
 use key::Key;
+use large::LargeCopy;
 use relationships::{Binding, NewEdge, Relationships};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -282,9 +284,12 @@ impl State {
             .build_identities()
             .map_err(|slot| twice(format!("substrate {}", self.substrates.id(slot))))?;
         let substrates = &self.substrates;
-        self.relationships
-            .build_identities(|slot| substrates.id(slot))
-            .map_err(|slot| twice(format!("relationship {}", self.relationship_id(slot))))?;
+        let ids = LargeCopy::of((0..substrates.slots()).map(|slot| substrates.id(slot).0));
+        match &ids {
+            Some(ids) => self.relationships.build_identities(|slot| SubstrateId(ids.get(slot))),
+            None => self.relationships.build_identities(|slot| substrates.id(slot)),
+        }
+        .map_err(|slot| twice(format!("relationship {}", self.relationship_id(slot))))?;
         let relationships = &self.relationships;
         let each = |run: Range<u32>, take: &mut dyn FnMut(u32, List)| {
             run.for_each(|slot| listed_at(relationships.edge(slot)).for_each(|list| take(slot, list)));

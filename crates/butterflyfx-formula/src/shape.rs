@@ -241,9 +241,46 @@ impl Templates {
     }
 }
 
+/// What a byte means where a token begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Neither of these: the parser is to look.
+    Odd,
+    /// A letter or an underscore.
+    Word,
+    Digit,
+    Point,
+    Quote,
+    /// An operator, a bracket, a space.
+    Other,
+}
+
+/// By byte: one look instead of some ten comparisons.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Odd; 256];
+    let mut byte = b' ';
+    while byte < 0x7F {
+        classes[byte as usize] = match byte {
+            b'0'..=b'9' => Class::Digit,
+            b'.' => Class::Point,
+            b'A'..=b'Z' | b'a'..=b'z' | b'_' => Class::Word,
+            b'"' | b'\'' => Class::Quote,
+            b'#' | b'\\' => Class::Odd,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+#[inline]
+fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
 #[inline]
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    matches!(class(byte), Class::Word | Class::Digit)
 }
 
 /// The skeleton of a text, its kind first, with the numbers taken out of it.
@@ -257,8 +294,8 @@ fn skeleton(kind: ExpressionType, text: &str, numbers: &mut Numbers) -> Option<S
     // What stands before `kept_to` is in the skeleton; the rest up to `at` goes there in one piece.
     let (mut at, mut kept_to) = (0, 0);
     while let Some(&byte) = text.get(at) {
-        match byte {
-            b'0'..=b'9' | b'.' => {
+        match class(byte) {
+            Class::Digit | Class::Point => {
                 let end = at + text[at..].iter().take_while(|&&byte| is_word(byte) || byte == b'.').count();
                 // A sign may follow an exponent.
                 let is_exponent = matches!(text[end - 1], b'e' | b'E') && byte != b'.';
@@ -276,16 +313,16 @@ fn skeleton(kind: ExpressionType, text: &str, numbers: &mut Numbers) -> Option<S
                 }
                 at = end;
             }
-            b'A'..=b'Z' | b'a'..=b'z' | b'_' => {
+            Class::Word => {
                 at += text[at..].iter().take_while(|&&byte| is_word(byte)).count();
                 // It would be the string's prefix.
                 if matches!(text.get(at), Some(b'"' | b'\'')) {
                     return None;
                 }
             }
-            b'"' | b'\'' => at = string_end(text, at)?,
-            b' '..0x7F if !matches!(byte, b'#' | b'\\') => at += 1,
-            _ => return None,
+            Class::Quote => at = string_end(text, at)?,
+            Class::Other => at += 1,
+            Class::Odd => return None,
         }
     }
     skeleton.extend_from_slice(&text[kept_to..]);

@@ -55,6 +55,43 @@ pub(crate) fn substrate(row: &Values<'_>, bytes: &mut usize) -> Result<Substrate
 }
 
 pub(crate) fn relationship(row: &Values<'_>, bytes: &mut usize) -> Result<RelationshipRecord, String> {
+    plain_relationship(row).map_or_else(|| any_relationship(row, bytes), Ok)
+}
+
+/// The greatest creation number.
+const NUMBER_MAX: i64 = i64::MAX - 1;
+
+/// What nearly every relationship is: without constraints and lineage, and nothing wrong with it.
+#[inline]
+fn plain_relationship(row: &Values<'_>) -> Option<RelationshipRecord> {
+    use ValueRef::{Integer, Null};
+    let &[
+        Integer(sequence @ 0..=NUMBER_MAX),
+        Integer(source @ 0..=NUMBER_MAX),
+        Integer(target @ 0..=NUMBER_MAX),
+        Integer(rel_type),
+        Integer(bidirectional @ 0..=1),
+        Null,
+        Null,
+        Integer(created_at),
+    ] = &row.0
+    else {
+        return None;
+    };
+    Some(RelationshipRecord {
+        sequence: sequence.cast_unsigned(),
+        rel_type: relationship_type_of_code(rel_type)?,
+        bidirectional: bidirectional == 1,
+        source: source.cast_unsigned(),
+        target: target.cast_unsigned(),
+        constraints: Document::Map(Vec::new()),
+        lineage: Document::Null,
+        created_at: Timestamp(created_at),
+    })
+}
+
+#[cold]
+fn any_relationship(row: &Values<'_>, bytes: &mut usize) -> Result<RelationshipRecord, String> {
     let rel_type = integer(row, 3, "rel_type")?;
     let mut optional = |at, name, absent| match row.0.get(at) {
         Some(ValueRef::Null) => Ok(absent),
@@ -124,7 +161,7 @@ fn integer(row: &Values<'_>, at: usize, name: &str) -> Result<i64, String> {
 /// A creation number.
 fn number(row: &Values<'_>, at: usize, name: &str) -> Result<u64, String> {
     match u64::try_from(integer(row, at, name)?) {
-        Ok(number) if number < i64::MAX.cast_unsigned() => Ok(number),
+        Ok(number) if number <= NUMBER_MAX.cast_unsigned() => Ok(number),
         _ => Err(format!("{name} is no creation number")),
     }
 }

@@ -125,7 +125,7 @@ pub(crate) fn expression_type_of_code(code: i64) -> Option<ExpressionType> {
 }
 
 /// The number of a relationship type on disk.
-pub(crate) fn code_of_relationship_type(rel_type: RelationshipType) -> u8 {
+pub(crate) const fn code_of_relationship_type(rel_type: RelationshipType) -> u8 {
     match rel_type {
         RelationshipType::PartToWhole => 0,
         RelationshipType::WholeToPart => 1,
@@ -147,5 +147,16 @@ pub(crate) fn code_of_relationship_type(rel_type: RelationshipType) -> u8 {
 
 /// The relationship type with this number on disk.
 pub(crate) fn relationship_type_of_code(code: i64) -> Option<RelationshipType> {
-    RelationshipType::ALL.into_iter().find(|one| i64::from(code_of_relationship_type(*one)) == code)
+    /// By number: this is asked of each row.
+    const BY_CODE: [RelationshipType; RelationshipType::ALL.len()] = {
+        let mut by_code = RelationshipType::ALL;
+        let mut at = 0;
+        while at < by_code.len() {
+            let one = RelationshipType::ALL[at];
+            by_code[code_of_relationship_type(one) as usize] = one;
+            at += 1;
+        }
+        by_code
+    };
+    usize::try_from(code).ok().and_then(|code| BY_CODE.get(code).copied())
 }

@@ -5,7 +5,7 @@
 //! costs some 80 ns where it is answered. Documents and bindings cost only those that have them.
 
 use crate::error::EngineError;
-use crate::identity::{RelationshipId, SubstrateId};
+use crate::identity::{self, RelationshipId, SubstrateId};
 use crate::model::{Relationship, Timestamp};
 use crate::state::ages::Ages;
 use crate::state::arena::{Arena, Blob};
@@ -227,9 +227,7 @@ impl Relationships {
                 .map(|slot| edges.get(slot))
                 .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
                 .collect();
-            into.extend(
-                ends.into_iter().map(|(kind, source, target)| RelationshipId::of(kind, source, target).0),
-            );
+            identity::lanes::of_each(ends, |id| into.push(id.0));
         })
     }
 

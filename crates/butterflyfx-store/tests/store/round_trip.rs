@@ -199,6 +199,9 @@ fn a_closed_folder_holds_one_file_and_the_lock() {
 fn a_receiver_that_refuses_is_quoted() {
     struct Refuses;
     impl butterflyfx_store::Receive for Refuses {
+        fn begin_again(&mut self) -> Result<(), String> {
+            Ok(())
+        }
         fn substrates(&mut self, _: Vec<butterflyfx_engine::record::SubstrateRecord>) -> Result<(), String> {
             Err("no room".to_owned())
         }
