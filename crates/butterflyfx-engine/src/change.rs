@@ -212,7 +212,7 @@ impl Engine {
         }
         let mut results = Vec::with_capacity(new.len());
         in_steps(new, |step| {
-            let prepared: Vec<_> = step.map(|one| self.prepare_relationship(one)).collect();
+            let prepared = self.prepare_relationships(step.collect());
             let mut state = self.state.write();
             let good = prepared.iter().flatten().map(|one| (one.id, &one.new));
             // Slots stay what they are as long as the lock is held.
@@ -237,8 +237,8 @@ impl Engine {
     ) -> Result<Vec<ItemResult<Relationship>>> {
         let mut prepared = Vec::with_capacity(new.len());
         let mut unreadable = None;
-        for one in new {
-            match self.prepare_relationship(one) {
+        for one in self.prepare_relationships(new) {
+            match one {
                 Ok(one) => prepared.push(one),
                 Err(error) => {
                     unreadable = Some(error);

@@ -3,6 +3,7 @@
 use crate::cursor::{CursorKind, by_creation, read_by_creation};
 use crate::engine::{Engine, Result};
 use crate::identity::SubstrateId;
+use crate::identity::lanes::identify;
 use crate::model::*;
 use crate::read::{Slices, Stop, read};
 
@@ -199,12 +200,13 @@ impl Collector {
             return false;
         }
         self.bytes += state.relationships.stored_bytes(slot);
-        self.items.push(state.relationship(slot));
+        self.items.push(state.nameless_relationship(slot));
         self.last = slot;
         true
     }
 
-    fn page(self, state: &Slices<'_>) -> Page<Relationship> {
+    fn page(mut self, state: &Slices<'_>) -> Page<Relationship> {
+        identify(&mut self.items);
         let sequence = || state.relationships.ages.sequence(self.last);
         let next = self.has_more.then(|| by_creation(CursorKind::Relationships, sequence()));
         Page { items: self.items, next }

@@ -26,6 +26,7 @@ pub(crate) mod tidy;
 pub(crate) mod vocabulary;
 
 use crate::error::EngineError;
+use crate::identity::lanes::identify;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::{Direction, NewRelationship, Relationship, Substrate, Timestamp};
 use adjacency::{Adjacency, Chunk, List};
@@ -96,7 +97,14 @@ impl State {
     }
 
     pub(crate) fn relationship(&self, slot: u32) -> Relationship {
-        self.relationships.relationship(slot, &self.vocabulary, |slot| self.substrates.id(slot))
+        let mut relationship = self.nameless_relationship(slot);
+        identify(std::slice::from_mut(&mut relationship));
+        relationship
+    }
+
+    /// The relationship without its identity, which [`identify`] gives to many together.
+    pub(crate) fn nameless_relationship(&self, slot: u32) -> Relationship {
+        self.relationships.nameless(slot, &self.vocabulary, |slot| self.substrates.id(slot))
     }
 
     pub(crate) fn relationship_id(&self, slot: u32) -> RelationshipId {

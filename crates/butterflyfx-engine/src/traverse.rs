@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Result};
 use crate::identity::RelationshipId;
+use crate::identity::lanes::identify;
 use crate::model::{Reached, Traversal, Traverse};
 use crate::read::{Slices, Stop, read};
 use crate::slot_set::SlotSet;
@@ -175,10 +176,11 @@ fn answer(
     }
     for &edge in edges {
         if state.relationships.is_alive(edge) {
-            traversal.edges.push(state.relationship(edge));
+            traversal.edges.push(state.nameless_relationship(edge));
         }
         state.pay(3)?;
     }
+    identify(&mut traversal.edges);
     Ok(traversal)
 }
 

@@ -8,13 +8,18 @@
 use super::{
     RELATIONSHIP_PREFIX, RELATIONSHIP_TEXT_BYTES_MAX, RelationshipId, SubstrateId, relationship_text,
 };
+use crate::model::Relationship;
 use crate::relationship_type::RelationshipType;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u32x16};
+use smallvec::SmallVec;
 use std::sync::LazyLock;
 
 /// Relationships hashed side by side.
 const LANES: usize = 16;
+
+/// Fewer are hashed one after the other: all lanes take as long as three do so.
+const WORTH_IT: usize = 4;
 
 /// Words of a block.
 const WORDS: usize = 16;
@@ -126,25 +131,35 @@ pub(crate) fn of_each(
     relationships: impl IntoIterator<Item = (RelationshipType, SubstrateId, SubstrateId)>,
     mut give: impl FnMut(RelationshipId),
 ) {
-    let level = *LEVEL;
     let mut relationships = relationships.into_iter();
-    let mut blocks = Blocks::new();
+    let mut some: SmallVec<[_; LANES]> = SmallVec::new();
+    let mut blocks = None;
     loop {
-        let mut count = 0;
-        for (rel_type, source, target) in relationships.by_ref().take(LANES) {
-            blocks.set(count, rel_type, source, target);
-            count += 1;
-        }
-        let (mut first, mut second) = ([0; LANES], [0; LANES]);
-        if count > 0 {
-            dispatch!(level, simd => compress(simd, &blocks, &mut first, &mut second));
-        }
-        for (low, high) in first.iter().zip(&second).take(count) {
-            give(RelationshipId((u64::from(*low) | u64::from(*high) << 32).swap_bytes()));
-        }
-        if count < LANES {
+        some.clear();
+        some.extend(relationships.by_ref().take(LANES));
+        if some.len() < WORTH_IT {
+            // The last few, or all of them.
+            some.iter().for_each(|&(kind, source, target)| give(RelationshipId::of(kind, source, target)));
             return;
         }
+        let blocks = blocks.get_or_insert_with(Blocks::new);
+        for (lane, &(kind, source, target)) in some.iter().enumerate() {
+            blocks.set(lane, kind, source, target);
+        }
+        let (mut first, mut second) = ([0; LANES], [0; LANES]);
+        dispatch!(*LEVEL, simd => compress(simd, blocks, &mut first, &mut second));
+        for (low, high) in first.iter().zip(&second).take(some.len()) {
+            give(RelationshipId((u64::from(*low) | u64::from(*high) << 32).swap_bytes()));
+        }
+    }
+}
+
+/// Gives relationships, which are complete otherwise, their identities.
+pub(crate) fn identify(relationships: &mut [Relationship]) {
+    let mut ids: SmallVec<[RelationshipId; 64]> = SmallVec::with_capacity(relationships.len());
+    of_each(relationships.iter().map(|one| (one.rel_type, one.source, one.target)), |id| ids.push(id));
+    for (one, id) in relationships.iter_mut().zip(ids) {
+        one.id = id;
     }
 }
 

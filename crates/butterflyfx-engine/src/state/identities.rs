@@ -304,15 +304,15 @@ impl Identities {
         Ok(())
     }
 
-    /// Adds an identity that is not there.
-    pub(crate) fn insert(&mut self, identity: u64, slot: u32, identity_of: impl Fn(u32) -> u64) {
+    /// Adds an identity that is not there. `identities_of` appends the identity of each of some slots.
+    pub(crate) fn insert(&mut self, identity: u64, slot: u32, identities_of: impl Fn(&[u32], &mut Vec<u64>)) {
         let hash = self.hash(identity);
         let bucket = self.bucket(hash);
         let entry = Entry(u64::from(slot) | self.tag(hash, self.depth(bucket)) << self.slot_bits);
         self.append(bucket, entry);
         self.count += 1;
         if self.count > self.directory.len() as u64 * BUCKET {
-            self.split(identity_of);
+            self.split(identities_of);
         }
     }
 
@@ -364,7 +364,7 @@ impl Identities {
     }
 
     /// Splits the next bucket in two.
-    fn split(&mut self, identity_of: impl Fn(u32) -> u64) {
+    fn split(&mut self, identities_of: impl Fn(&[u32], &mut Vec<u64>)) {
         let buckets = self.directory.len() as u32;
         let level = u32::BITS - 1 - buckets.leading_zeros();
         let bucket = buckets - (1 << level);
@@ -372,18 +372,19 @@ impl Identities {
         self.directory.push(NONE);
         let anew = Self::base(level + 1) != Self::base(level);
         let (mut low, mut high) = (SmallVec::<[Entry; 64]>::new(), SmallVec::<[Entry; 64]>::new());
-        for entry in entries {
-            let slot = self.slot_of(entry);
-            let bit;
-            let mut split = entry;
-            if anew {
-                let hash = self.hash(identity_of(slot));
-                bit = hash >> level & 1;
-                split = Entry(u64::from(slot) | self.tag(hash, level + 1) << self.slot_bits);
-            } else {
-                bit = entry.0 >> self.slot_bits >> (level - Self::base(level)) & 1;
+        let mut place = |bit: u64, entry| if bit == 0 { low.push(entry) } else { high.push(entry) };
+        if anew {
+            let slots: SmallVec<[u32; 64]> = entries.iter().map(|&entry| self.slot_of(entry)).collect();
+            let mut identities = Vec::with_capacity(slots.len());
+            identities_of(&slots, &mut identities);
+            for (slot, identity) in slots.into_iter().zip(identities) {
+                let hash = self.hash(identity);
+                let entry = u64::from(slot) | self.tag(hash, level + 1) << self.slot_bits;
+                place(hash >> level & 1, Entry(entry));
             }
-            if bit == 0 { low.push(split) } else { high.push(split) }
+        } else {
+            let shift = self.slot_bits + level - Self::base(level);
+            entries.into_iter().for_each(|entry| place(entry.0 >> shift & 1, entry));
         }
         self.put(bucket, &low);
         self.put(buckets, &high);
@@ -521,7 +522,9 @@ mod tests {
                         let slot = identities.len() as u32;
                         let identity = u64::from(slot).wrapping_mul(spread);
                         identities.push(identity);
-                        table.insert(identity, slot, |slot| identities[slot as usize]);
+                        table.insert(identity, slot, |slots, into| {
+                            into.extend(slots.iter().map(|&slot| identities[slot as usize]));
+                        });
                         model.insert(identity, slot);
                     } else if kind < 97 {
                         let at = pick.wrapping_add(u64::from(round).wrapping_mul(7919)) as usize;
@@ -556,7 +559,8 @@ mod tests {
         let identity = |slot: u32| u64::from(slot).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut table = Identities::new(28);
         for slot in 0..100_000 {
-            table.insert(identity(slot), slot, identity);
+            table
+                .insert(identity(slot), slot, |slots, into| into.extend(slots.iter().copied().map(identity)));
         }
         let mut from = 0;
         while let Some(next) = table.drain(from, 100) {

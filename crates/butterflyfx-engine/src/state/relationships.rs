@@ -5,7 +5,8 @@
 //! costs some 80 ns where it is answered. Documents and bindings cost only those that have them.
 
 use crate::error::EngineError;
-use crate::identity::{self, RelationshipId, SubstrateId};
+use crate::identity::lanes::of_each;
+use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::{Relationship, Timestamp};
 use crate::state::ages::Ages;
 use crate::state::arena::{Arena, Blob};
@@ -52,6 +53,21 @@ pub(crate) struct Relationships {
 #[inline]
 fn identity(edge: Edge, id_of: impl Fn(u32) -> SubstrateId) -> RelationshipId {
     RelationshipId::of(edge.kind.rel_type(), id_of(edge.source), id_of(edge.target))
+}
+
+/// The identities of many edges.
+fn identities(
+    edges: &Edges,
+    slots: impl Iterator<Item = u32>,
+    id_of: impl Fn(u32) -> SubstrateId,
+    into: &mut Vec<u64>,
+) {
+    // First the ends of all, whose reads miss the caches and so run side by side.
+    let ends: SmallVec<[_; 128]> = slots
+        .map(|slot| edges.get(slot))
+        .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
+        .collect();
+    of_each(ends, |id| into.push(id.0));
 }
 
 impl Relationships {
@@ -118,21 +134,20 @@ impl Relationships {
         self.bindings.get(&slot)
     }
 
-    /// The relationship, its ends' identities given by `id_of`.
-    pub(crate) fn relationship(
+    /// The relationship, its ends' identities given by `id_of`, but without its own.
+    pub(crate) fn nameless(
         &self,
         slot: u32,
         vocabulary: &Vocabulary,
         id_of: impl Fn(u32) -> SubstrateId,
     ) -> Relationship {
         let edge = self.edge(slot);
-        let (source, target) = (id_of(edge.source), id_of(edge.target));
         // Put together in one place: most have no documents.
         let mut relationship = Relationship {
-            id: RelationshipId::of(edge.kind.rel_type(), source, target),
+            id: RelationshipId(0),
             rel_type: edge.kind.rel_type(),
-            source,
-            target,
+            source: id_of(edge.source),
+            target: id_of(edge.target),
             bidirectional: edge.kind.is_bidirectional(),
             constraints: Document::Map(Vec::new()),
             lineage: Document::Null,
@@ -184,7 +199,9 @@ impl Relationships {
     ) -> u32 {
         let slot = self.push_nameless(new, vocabulary);
         let edges = &self.edges;
-        self.identities.insert(id.0, slot, |slot| identity(edges.get(slot), &id_of).0);
+        self.identities.insert(id.0, slot, |slots, into| {
+            identities(edges, slots.iter().copied(), &id_of, into);
+        });
         slot
     }
 
@@ -221,14 +238,7 @@ impl Relationships {
     /// The slot of one that is there twice.
     pub(crate) fn build_identities(&mut self, id_of: impl Fn(u32) -> SubstrateId + Sync) -> Result<(), u32> {
         let edges = &self.edges;
-        self.identities.build(edges.len(), |slots, into| {
-            // First the ends of all, whose reads miss the caches and so run side by side.
-            let ends: SmallVec<[_; 128]> = slots
-                .map(|slot| edges.get(slot))
-                .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
-                .collect();
-            identity::lanes::of_each(ends, |id| into.push(id.0));
-        })
+        self.identities.build(edges.len(), |slots, into| identities(edges, slots, &id_of, into))
     }
 
     /// Deletes a relationship, but for its entries in the lists of its ends.

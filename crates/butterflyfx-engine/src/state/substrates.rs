@@ -313,7 +313,9 @@ impl Substrates {
     pub(crate) fn push(&mut self, now: Timestamp, new: NewRecord<'_>, vocabulary: &mut Vocabulary) -> u32 {
         let slot = self.push_nameless(now, new, vocabulary);
         let ids = &self.ids;
-        self.identities.insert(new.id.0, slot, |slot| ids.get(slot));
+        self.identities.insert(new.id.0, slot, |slots, into| {
+            into.extend(slots.iter().map(|&slot| ids.get(slot)));
+        });
         slot
     }
 
