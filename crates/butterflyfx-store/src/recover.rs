@@ -45,6 +45,8 @@ pub struct Recovered {
     pub digest: Digest,
     /// The numbers to go on with.
     pub next: Next,
+    /// Whether rows came from the pages of the file, and not through SQLite.
+    pub from_pages: bool,
     /// How long it took.
     pub seconds: f64,
 }
@@ -67,8 +69,10 @@ pub(crate) fn recover(
         }
     };
     let complain = |check| Err(StoreError::Damaged { path: path.to_path_buf(), check });
+    let mut from_pages = pages.is_some();
     let mut scanned = scan(connections, pages, path, &mut emit, &complain);
-    if pages.is_some() && matches!(scanned, Err(StoreError::Damaged { .. })) {
+    if from_pages && matches!(scanned, Err(StoreError::Damaged { .. })) {
+        from_pages = false;
         received = receiver.begin_again();
         let mut emit = |part| {
             if received.is_ok() {
@@ -84,6 +88,7 @@ pub(crate) fn recover(
         counts: scanned.counts,
         digest: scanned.digest,
         next,
+        from_pages,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

@@ -9,6 +9,7 @@ mod failures;
 mod faults;
 mod formats;
 mod lock;
+mod pages;
 mod queue;
 mod records;
 mod repair;
