@@ -121,6 +121,7 @@ fn open(config: Config) -> Result<Arc<App>, StoreError> {
         substrates = recovered.counts.substrates,
         relationships = recovered.counts.relationships,
         digest = %recovered.digest,
+        from_pages = recovered.from_pages,
         seconds = recovered.seconds,
         "the database is read, and its digest holds"
     );
