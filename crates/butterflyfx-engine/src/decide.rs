@@ -118,7 +118,8 @@ impl Engine {
     /// As [`Engine::prepare_relationship`] for each of many, in order, which takes less time for each.
     pub fn prepare_relationships(&self, new: Vec<NewRelationship>) -> Vec<Result<PreparedRelationship>> {
         let mut ids = Vec::with_capacity(new.len());
-        of_each(new.iter().map(|one| (one.rel_type, one.source, one.target)), |id| ids.push(id));
+        let ends: Vec<_> = new.iter().map(|one| (one.rel_type, one.source, one.target)).collect();
+        of_each(&ends, |id| ids.push(id));
         ids.into_iter().zip(new).map(|(id, new)| prepared(id, new)).collect()
     }
 }

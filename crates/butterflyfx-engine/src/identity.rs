@@ -85,15 +85,31 @@ fn relationship_text(
     source: SubstrateId,
     target: SubstrateId,
 ) -> ([u8; RELATIONSHIP_TEXT_BYTES_MAX], usize) {
-    let mut text = [0; RELATIONSHIP_TEXT_BYTES_MAX];
-    let mut length = 0;
-    let name = rel_type.name().as_bytes();
-    for part in [RELATIONSHIP_PREFIX, name, b"\0", &source.0.to_be_bytes(), &target.0.to_be_bytes()] {
-        text[length..length + part.len()].copy_from_slice(part);
-        length += part.len();
-    }
-    (text, length)
+    let (mut text, length) = RELATIONSHIP_BEGINNINGS[rel_type as usize];
+    let mut ends = [0; 16];
+    ends[..8].copy_from_slice(&source.0.to_be_bytes());
+    ends[8..].copy_from_slice(&target.0.to_be_bytes());
+    text[length..length + 16].copy_from_slice(&ends);
+    (text, length + 16)
 }
+
+/// What stands before both ends, and its length, for each type.
+static RELATIONSHIP_BEGINNINGS: [([u8; RELATIONSHIP_TEXT_BYTES_MAX], usize); RelationshipType::ALL.len()] = {
+    let mut beginnings = [([0; RELATIONSHIP_TEXT_BYTES_MAX], 0); RelationshipType::ALL.len()];
+    let mut at = 0;
+    while at < beginnings.len() {
+        let rel_type = RelationshipType::ALL[at];
+        let mut text = [0; RELATIONSHIP_TEXT_BYTES_MAX];
+        let prefix = RELATIONSHIP_PREFIX.len();
+        text.split_at_mut(prefix).0.copy_from_slice(RELATIONSHIP_PREFIX);
+        let name = rel_type.name().as_bytes();
+        text.split_at_mut(prefix).1.split_at_mut(name.len()).0.copy_from_slice(name);
+        // A zero follows.
+        beginnings[rel_type as usize] = (text, prefix + name.len() + 1);
+        at += 1;
+    }
+    beginnings
+};
 
 const RELATIONSHIP_PREFIX: &[u8] = b"butterflyfx/relationship/1\0";
 

@@ -19,7 +19,7 @@ mod path;
 mod read;
 pub mod record;
 mod relationship_type;
-mod restore;
+pub mod restore;
 mod search;
 mod slot_set;
 mod state;

@@ -43,7 +43,7 @@ impl RelationshipType {
     ];
 
     /// The upper-case name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             RelationshipType::PartToWhole => "PART_TO_WHOLE",
             RelationshipType::WholeToPart => "WHOLE_TO_PART",

@@ -9,6 +9,7 @@ use crate::identity::RelationshipId;
 use crate::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
 use crate::state::relationships::NewEdge;
 use crate::state::{State, binding_of};
+use butterflyfx_formula::shape::Checked;
 
 /// Records that are read under one lock.
 const READ_STEP: u32 = if cfg!(test) { 3 } else { 1024 };
@@ -40,26 +41,32 @@ impl Engine {
     /// (under the limits of this engine), or no room.
     pub fn restore_substrates(&self, records: &[SubstrateRecord]) -> Result<()> {
         let mut state = self.state.write();
-        for one in records {
-            let new = &one.substrate;
-            let id = new.id;
-            if one.sequence < state.substrates.ages.next_sequence() {
-                return Err(damaged(format!("substrate {id} has number {}, out of order", one.sequence)));
-            }
-            if !state.is_restoring() && state.substrates.find(id).is_some() {
-                return Err(damaged(format!("substrate {id} is there twice")));
-            }
-            let checked = self
-                .check(new.expression_type, &new.expression_code)
-                .map_err(|error| damaged(format!("the formula of substrate {id} is refused: {error:?}")))?;
-            state.substrates.check_room(1)?;
-            state.substrates.ages.go_on_from(one.sequence);
-            let slot = state.push_substrate(new.created_at, record(one, &checked));
-            if new.version != 1 || new.updated_at != new.created_at {
-                state.substrates.restore_change(slot, new.version, new.updated_at);
-            }
-        }
-        Ok(())
+        records.iter().try_for_each(|one| restore_substrate(&mut state, one, &self.check_record(one)?))
+    }
+
+    /// Reads the formulas of records, on any thread, before [`Engine::restore_checked`].
+    ///
+    /// # Errors
+    /// `Records`: a text that is no formula under the limits of this engine.
+    pub fn check_records(&self, records: Vec<SubstrateRecord>) -> Result<CheckedRecords> {
+        let checked = records.iter().map(|one| self.check_record(one)).collect::<Result<_>>()?;
+        Ok(CheckedRecords { records, checked })
+    }
+
+    /// Restores the next substrates, whose formulas are read.
+    ///
+    /// # Errors
+    /// As [`Engine::restore_substrates`].
+    pub fn restore_checked(&self, records: &CheckedRecords) -> Result<()> {
+        let CheckedRecords { records, checked } = records;
+        let mut state = self.state.write();
+        records.iter().zip(checked).try_for_each(|(one, checked)| restore_substrate(&mut state, one, checked))
+    }
+
+    fn check_record(&self, one: &SubstrateRecord) -> Result<Checked> {
+        let new = &one.substrate;
+        self.check(new.expression_type, &new.expression_code)
+            .map_err(|error| damaged(format!("the formula of substrate {} is refused: {error:?}", new.id)))
     }
 
     /// Restores the next relationships; all substrates are there.
@@ -140,6 +147,31 @@ impl Engine {
         let alive = slots.filter(|&slot| state.relationships.is_alive(slot)).take(READ_STEP as usize);
         alive.map(|slot| relationship_record(&state, slot)).collect()
     }
+}
+
+/// Substrates to restore, their formulas read.
+#[derive(Debug)]
+pub struct CheckedRecords {
+    records: Vec<SubstrateRecord>,
+    checked: Vec<Checked>,
+}
+
+fn restore_substrate(state: &mut State, one: &SubstrateRecord, checked: &Checked) -> Result<()> {
+    let new = &one.substrate;
+    let id = new.id;
+    if one.sequence < state.substrates.ages.next_sequence() {
+        return Err(damaged(format!("substrate {id} has number {}, out of order", one.sequence)));
+    }
+    if !state.is_restoring() && state.substrates.find(id).is_some() {
+        return Err(damaged(format!("substrate {id} is there twice")));
+    }
+    state.substrates.check_room(1)?;
+    state.substrates.ages.go_on_from(one.sequence);
+    let slot = state.push_substrate(new.created_at, record(one, checked));
+    if new.version != 1 || new.updated_at != new.created_at {
+        state.substrates.restore_change(slot, new.version, new.updated_at);
+    }
+    Ok(())
 }
 
 /// Whether a creation number names something alive in this slot. While restoring all are alive, and to ask would

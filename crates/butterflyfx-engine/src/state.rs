@@ -29,9 +29,8 @@ use crate::error::EngineError;
 use crate::identity::lanes::identify;
 use crate::identity::{RelationshipId, SubstrateId};
 use crate::model::{Direction, NewRelationship, Relationship, Substrate, Timestamp};
-use adjacency::{Adjacency, Chunk, List};
+use adjacency::{Adjacency, Chunk, List, each_list_of};
 use butterflyfx_formula::document::Document;
-use edges::Edge;
 use index::Index;
 use key::Key;
 use large::LargeCopy;
@@ -239,9 +238,7 @@ impl State {
             self.substrates.set_bound(edge.source, true);
         }
         let slot = self.relationships.push(id, new, &mut self.vocabulary, |slot| self.substrates.id(slot));
-        for list in listed_at(edge) {
-            self.adjacency.push(list, slot);
-        }
+        each_list_of(edge, |list| self.adjacency.push(list, slot));
         slot
     }
 
@@ -250,9 +247,7 @@ impl State {
         let edge = self.relationships.edge(slot);
         self.relationships.remove(slot, |slot| self.substrates.id(slot));
         self.owe();
-        for list in listed_at(edge) {
-            self.adjacency.remove(list, slot);
-        }
+        each_list_of(edge, |list| self.adjacency.remove(list, slot));
         if edge.kind.is_binding() && self.relationships.bindings_of(edge.source).is_empty() {
             self.substrates.set_bound(edge.source, false);
         }
@@ -298,11 +293,7 @@ impl State {
             None => self.relationships.build_identities(|slot| substrates.id(slot)),
         }
         .map_err(|slot| twice(format!("relationship {}", self.relationship_id(slot))))?;
-        let relationships = &self.relationships;
-        let each = |run: Range<u32>, take: &mut dyn FnMut(u32, List)| {
-            run.for_each(|slot| listed_at(relationships.edge(slot)).for_each(|list| take(slot, list)));
-        };
-        self.adjacency.build(self.substrates.slots(), relationships.slots(), each);
+        self.adjacency.build(self.substrates.slots(), self.relationships.edges());
         Ok(())
     }
 
@@ -358,14 +349,6 @@ impl State {
         memory.push(("indexes", self.indexes.values().map(|index| index.allocated_bytes()).sum()));
         memory
     }
-}
-
-/// The lists that a relationship stands in.
-fn listed_at(edge: Edge) -> impl Iterator<Item = List> {
-    let mirrored = edge.kind.is_bidirectional() && edge.source != edge.target;
-    let own = [List::of(edge.source, false), List::of(edge.target, true)];
-    let mirror = [List::of(edge.target, false), List::of(edge.source, true)];
-    own.into_iter().chain(mirror.into_iter().filter(move |_| mirrored))
 }
 
 /// Does something with each of a few runs of numbers, one for each processor, that together are all below `end`.

@@ -6,13 +6,12 @@ use crate::config::Config;
 use crate::evaluation::Workers;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
+use crate::restoring::restore;
 use crate::results::ResultCache;
 use crate::room::Room;
 use butterflyfx_engine::Engine;
-use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::model::Timestamp;
-use butterflyfx_engine::record::{IndexRecord, RelationshipRecord, SubstrateRecord};
-use butterflyfx_store::{Commit, CommitQueue, KeptAnswer, Receive, Recovered, Store, StoreError};
+use butterflyfx_store::{Commit, CommitQueue, KeptAnswer, Recovered, Store, StoreError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -81,12 +80,7 @@ impl App {
     pub fn open(config: Config) -> Result<(Arc<App>, Recovered), StoreError> {
         let mut store = Store::open(&config.data_dir, &config.store_options())?;
         let engine = Arc::new(Engine::with_jit(config.limits.clone(), config.jit));
-        let mut receiver = Receiver { engine: &engine, answers: Vec::new() };
-        engine.begin_restoring();
-        let recovered = store.recover(&mut receiver)?;
-        engine.end_restoring().map_err(|error| StoreError::Refused(sentence(error)))?;
-        let answers = receiver.answers;
-        engine.restore_sequences(recovered.next.substrate, recovered.next.relationship);
+        let (recovered, answers) = restore(&mut store, &engine)?;
         Ok((App::start(config, engine, Some(store), answers)?, recovered))
     }
 
@@ -131,44 +125,5 @@ impl App {
     /// Says whether the program takes work. `Stopping` is final.
     pub fn set_readiness(&self, readiness: Readiness) {
         self.readiness.fetch_max(readiness as u8, Ordering::Relaxed);
-    }
-}
-
-/// Puts what is read back into an engine.
-struct Receiver<'a> {
-    engine: &'a Engine,
-    answers: Vec<KeptAnswer>,
-}
-
-impl Receive for Receiver<'_> {
-    fn begin_again(&mut self) -> Result<(), String> {
-        self.engine.begin_restoring();
-        self.answers.clear();
-        Ok(())
-    }
-
-    fn substrates(&mut self, records: Vec<SubstrateRecord>) -> Result<(), String> {
-        self.engine.restore_substrates(&records).map_err(sentence)
-    }
-
-    fn relationships(&mut self, records: Vec<RelationshipRecord>) -> Result<(), String> {
-        self.engine.restore_relationships(&records).map_err(sentence)
-    }
-
-    fn index(&mut self, record: IndexRecord) -> Result<(), String> {
-        self.engine.restore_index(&record);
-        Ok(())
-    }
-
-    fn kept_answers(&mut self, answers: Vec<KeptAnswer>) -> Result<(), String> {
-        self.answers.extend(answers);
-        Ok(())
-    }
-}
-
-fn sentence(error: EngineError) -> String {
-    match error {
-        EngineError::Records(sentence) | EngineError::Full(sentence) => sentence,
-        other => format!("{other:?}"),
     }
 }

@@ -15,6 +15,7 @@ pub mod http;
 mod jobs;
 pub mod log;
 pub mod metrics;
+mod restoring;
 mod results;
 pub mod room;
 pub mod server;

@@ -128,19 +128,14 @@ fn compress<S: Simd>(simd: S, blocks: &Blocks, first: &mut Lanes, second: &mut L
 
 /// The identity of each relationship, in order, as [`RelationshipId::of`] gives it.
 pub(crate) fn of_each(
-    relationships: impl IntoIterator<Item = (RelationshipType, SubstrateId, SubstrateId)>,
+    relationships: &[(RelationshipType, SubstrateId, SubstrateId)],
     mut give: impl FnMut(RelationshipId),
 ) {
-    let mut relationships = relationships.into_iter();
-    let mut some: SmallVec<[_; LANES]> = SmallVec::new();
     let mut blocks = None;
-    loop {
-        some.clear();
-        some.extend(relationships.by_ref().take(LANES));
+    for some in relationships.chunks(LANES) {
         if some.len() < WORTH_IT {
-            // The last few, or all of them.
             some.iter().for_each(|&(kind, source, target)| give(RelationshipId::of(kind, source, target)));
-            return;
+            continue;
         }
         let blocks = blocks.get_or_insert_with(Blocks::new);
         for (lane, &(kind, source, target)) in some.iter().enumerate() {
@@ -156,11 +151,14 @@ pub(crate) fn of_each(
 
 /// Gives relationships, which are complete otherwise, their identities.
 pub(crate) fn identify(relationships: &mut [Relationship]) {
-    let mut ids: SmallVec<[RelationshipId; 64]> = SmallVec::with_capacity(relationships.len());
-    of_each(relationships.iter().map(|one| (one.rel_type, one.source, one.target)), |id| ids.push(id));
-    for (one, id) in relationships.iter_mut().zip(ids) {
-        one.id = id;
-    }
+    let ends: SmallVec<[_; 16]> =
+        relationships.iter().map(|one| (one.rel_type, one.source, one.target)).collect();
+    let mut unnamed = relationships.iter_mut();
+    of_each(&ends, |id| {
+        if let Some(one) = unnamed.next() {
+            one.id = id;
+        }
+    });
 }
 
 #[cfg(test)]
@@ -168,17 +166,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// By the contract and the library.
+    fn expected(kind: RelationshipType, source: u64, target: u64) -> RelationshipId {
+        let mut text = format!("butterflyfx/relationship/1\0{}\0", kind.name()).into_bytes();
+        text.extend(source.to_be_bytes().into_iter().chain(target.to_be_bytes()));
+        let hash = blake3::hash(&text);
+        RelationshipId(u64::from_be_bytes(*hash.as_bytes().first_chunk().unwrap()))
+    }
+
     proptest! {
-        /// Any number of any relationships, against the library; at every level of vectors that there is here.
+        /// Any number of any relationships, one by one and together.
         #[test]
         fn equals_one_by_one(some in prop::collection::vec((0_usize..15, any::<u64>(), any::<u64>()), 0..70)) {
             let all = || some.iter().map(|&(kind, source, target)| {
                 (RelationshipType::ALL[kind], SubstrateId(source), SubstrateId(target))
             });
             let expected: Vec<_> =
+                some.iter().map(|&(kind, source, target)| expected(RelationshipType::ALL[kind], source, target)).collect();
+            let one_by_one: Vec<_> =
                 all().map(|(kind, source, target)| RelationshipId::of(kind, source, target)).collect();
+            prop_assert_eq!(&one_by_one, &expected);
             let mut found = Vec::new();
-            of_each(all(), |id| found.push(id));
+            of_each(&all().collect::<Vec<_>>(), |id| found.push(id));
             prop_assert_eq!(&found, &expected);
         }
     }

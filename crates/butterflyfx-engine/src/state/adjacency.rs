@@ -10,6 +10,7 @@
 use crate::state::bits;
 use crate::state::blocks::{Blocks, NONE};
 use crate::state::column::Column;
+use crate::state::edges::{Edge, Edges};
 use crate::state::hub::Hub;
 use crate::state::in_runs;
 use foldhash::fast::RandomState;
@@ -141,20 +142,28 @@ struct Sorted {
     entries: Vec<u32>,
 }
 
-/// Hands relationships from a run, ascending, with each list that they stand in, to a function.
-pub(crate) trait Listed: Fn(Range<u32>, &mut dyn FnMut(u32, List)) + Sync {}
-
-impl<F: Fn(Range<u32>, &mut dyn FnMut(u32, List)) + Sync> Listed for F {}
+/// Calls a function with each list that a relationship stands in.
+#[inline]
+pub(crate) fn each_list_of(edge: Edge, mut visit: impl FnMut(List)) {
+    visit(List::of(edge.source, false));
+    visit(List::of(edge.target, true));
+    if edge.kind.is_bidirectional() && edge.source != edge.target {
+        visit(List::of(edge.target, false));
+        visit(List::of(edge.source, true));
+    }
+}
 
 /// Gathers the entries of some lists from a run of relationships, by part: a list's place in its part, and the
 /// relationship.
-fn gather(lists: Range<usize>, run: Range<u32>, each: &impl Listed) -> Vec<Vec<u64>> {
+fn gather(lists: Range<usize>, run: Range<u32>, edges: &Edges) -> Vec<Vec<u64>> {
     let mut parts: Vec<Vec<u64>> = vec![Vec::new(); lists.len().div_ceil(PART_LISTS)];
-    each(run, &mut |relationship, list| {
-        let at = (list.0 as usize).wrapping_sub(lists.start);
-        if at < lists.len() {
-            parts[at / PART_LISTS].push(((at % PART_LISTS) as u64) << 32 | u64::from(relationship));
-        }
+    edges.each(run, |relationship, edge| {
+        each_list_of(edge, |list| {
+            let at = (list.0 as usize).wrapping_sub(lists.start);
+            if at < lists.len() {
+                parts[at / PART_LISTS].push(((at % PART_LISTS) as u64) << 32 | u64::from(relationship));
+            }
+        });
     });
     parts
 }
@@ -484,11 +493,11 @@ impl Adjacency {
 
     /// Makes the lists of all relationships at once, where there are none yet. Many lists are gathered in one pass over
     /// the relationships, in which all processors take part; then one thread sorts part after part while this one packs.
-    pub(crate) fn build(&mut self, substrates: u32, relationships: u32, each: impl Listed) {
-        let (lists, each) = (substrates as usize * 2, &each);
+    pub(crate) fn build(&mut self, substrates: u32, edges: &Edges) {
+        let lists = substrates as usize * 2;
         for first in (0..lists).step_by(PASS_LISTS) {
             let pass = first..lists.min(first + PASS_LISTS);
-            let runs = in_runs(relationships, |run| gather(pass.clone(), run, each));
+            let runs = in_runs(edges.len(), |run| gather(pass.clone(), run, edges));
             thread::scope(|scope| {
                 let (sender, sorted) = sync_channel(SORTED_WAITING_MAX);
                 scope.spawn(move || {

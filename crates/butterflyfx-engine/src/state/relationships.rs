@@ -67,7 +67,7 @@ fn identities(
         .map(|slot| edges.get(slot))
         .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
         .collect();
-    of_each(ends, |id| into.push(id.0));
+    of_each(&ends, |id| into.push(id.0));
 }
 
 impl Relationships {
@@ -98,6 +98,10 @@ impl Relationships {
 
     pub(crate) fn by_type(&self) -> [u64; 15] {
         self.by_type
+    }
+
+    pub(crate) fn edges(&self) -> &Edges {
+        &self.edges
     }
 
     /// An edge that is alive.

@@ -10,8 +10,9 @@
 //! of its relationships or its entries in two lists, indexes, bindings. Long reads that have let the
 //! lock go keep slots, so nothing moves while there are any, until far too much has waited.
 
+use crate::state::State;
 use crate::state::adjacency::List;
-use crate::state::{State, listed_at};
+use crate::state::adjacency::each_list_of;
 
 /// Fewer dead slots are not worth a renumbering.
 const DEAD_MIN: u32 = if cfg!(test) { 8 } else { 1024 };
@@ -143,9 +144,7 @@ impl State {
             }
             if to < from {
                 let edge = self.relationships.edge(from);
-                for list in listed_at(edge) {
-                    self.adjacency.renumber(list, from, to);
-                }
+                each_list_of(edge, |list| self.adjacency.renumber(list, from, to));
                 self.relationships.renumber(from, to, |slot| self.substrates.id(slot));
                 self.epoch += 1;
             }
