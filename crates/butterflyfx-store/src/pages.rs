@@ -23,8 +23,8 @@ const HEADER_BYTES: usize = 100;
 /// Levels of a tree of pages at most; SQLite has the same bound.
 const LEVELS_MAX: usize = 20;
 
-/// Leaves that a reader reads together.
-pub(crate) const LEAVES: usize = 16;
+/// Leaves that a reader reads together: enough that handing over what they hold costs little, few enough for the second cache.
+pub(crate) const LEAVES: usize = 64;
 
 /// Types of pages.
 const INTERIOR: u8 = 0x05;

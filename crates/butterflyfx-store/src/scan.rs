@@ -19,7 +19,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 /// Records, and bytes of texts, of a part that is handed over before its block is done.
-const PART_ROWS: usize = 2 * BLOCK_ROWS as usize;
+const PART_ROWS: usize = 8 * BLOCK_ROWS as usize;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
 /// Rows of a block, about: few enough to stay in the caches, many enough that handing over costs nothing.
@@ -172,6 +172,8 @@ struct Tally<'a> {
     numbers: Ranges,
     /// Numbers that relationships may name.
     ends: Cow<'a, Ranges>,
+    /// Records of the largest part so far: the next will have about as many.
+    part_rows: usize,
 }
 
 /// A failure while reading a table.
@@ -497,7 +499,7 @@ impl<R> Reader<'_, R> {
     }
 
     fn block<S: Source>(&self, source: &mut S, block: &S::Block, tally: &mut Tally<'_>) -> Result<(), Stop> {
-        let mut records = Vec::with_capacity(BLOCK_ROWS as usize);
+        let mut records = Vec::with_capacity(tally.part_rows);
         let mut bytes = 0;
         source.rows(self.table, block, |row| {
             let complaint = match (self.table.decode)(row, &mut bytes) {
@@ -513,10 +515,13 @@ impl<R> Reader<'_, R> {
             }
             if bytes >= PART_BYTES || records.len() == PART_ROWS {
                 bytes = 0;
-                let _ = self.sender.send(Some(std::mem::take(&mut records)));
+                tally.part_rows = tally.part_rows.max(records.len());
+                let next = Vec::with_capacity(tally.part_rows);
+                let _ = self.sender.send(Some(std::mem::replace(&mut records, next)));
             }
             Ok(())
         })?;
+        tally.part_rows = tally.part_rows.max(records.len());
         if !records.is_empty() {
             let _ = self.sender.send(Some(records));
         }

@@ -16,6 +16,7 @@ use crate::state::in_runs;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
@@ -153,24 +154,51 @@ pub(crate) fn each_list_of(edge: Edge, mut visit: impl FnMut(List)) {
     }
 }
 
-/// Gathers the entries of some lists from a run of relationships, by part: a list's place in its part, and the
-/// relationship.
-fn gather(lists: Range<usize>, run: Range<u32>, edges: &Edges) -> Vec<Vec<u64>> {
-    let mut parts: Vec<Vec<u64>> = vec![Vec::new(); lists.len().div_ceil(PART_LISTS)];
+/// How many entries each part has in a run of relationships.
+fn count(parts: usize, run: Range<u32>, edges: &Edges) -> Vec<u32> {
+    let mut counts = vec![0; parts];
+    edges.each(run, |_, edge| each_list_of(edge, |list| counts[list.0 as usize / PART_LISTS] += 1));
+    counts
+}
+
+/// The entries of some parts from a run of relationships: a list's place in its part, and the relationship.
+struct Gathered {
+    /// Where each part begins, and where the last ends.
+    starts: Vec<u32>,
+    entries: Vec<u64>,
+}
+
+impl Gathered {
+    fn part(&self, at: usize) -> &[u64] {
+        &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}
+
+/// Gathers the entries of the lists from `first` on, in parts of which so many entries are known.
+fn gather(first: usize, counts: &[u32], run: Range<u32>, edges: &Edges) -> Gathered {
+    let mut starts = vec![0];
+    starts.extend(counts.iter().scan(0, |sum, count| {
+        *sum += count;
+        Some(*sum)
+    }));
+    // One more place, for what belongs to other lists: most does, at random, and a branch would be guessed wrong.
+    let mut next = starts.clone();
+    let mut entries = vec![0; starts[counts.len()] as usize + 1];
     edges.each(run, |relationship, edge| {
         each_list_of(edge, |list| {
-            let at = (list.0 as usize).wrapping_sub(lists.start);
-            if at < lists.len() {
-                parts[at / PART_LISTS].push(((at % PART_LISTS) as u64) << 32 | u64::from(relationship));
-            }
+            let at = (list.0 as usize).wrapping_sub(first);
+            let part = (at / PART_LISTS).min(counts.len());
+            let next = &mut next[part];
+            entries[*next as usize] = ((at % PART_LISTS) as u64) << 32 | u64::from(relationship);
+            *next += u32::from(part < counts.len());
         });
     });
-    parts
+    Gathered { starts, entries }
 }
 
 /// Sorts the entries of `count` lists, gathered from runs that follow each other.
-fn sort(first: usize, count: usize, runs: &[Vec<u64>]) -> Sorted {
-    let all = || runs.iter().flatten();
+fn sort(first: usize, count: usize, runs: &[&[u64]]) -> Sorted {
+    let all = || runs.iter().copied().flatten();
     let mut starts = vec![0_u32; count + 1];
     for one in all() {
         starts[(one >> 32) as usize + 1] += 1;
@@ -495,15 +523,22 @@ impl Adjacency {
     /// the relationships, in which all processors take part; then one thread sorts part after part while this one packs.
     pub(crate) fn build(&mut self, substrates: u32, edges: &Edges) {
         let lists = substrates as usize * 2;
+        let parts = lists.div_ceil(PART_LISTS);
+        // By the first relationship of a run.
+        let counts: BTreeMap<u32, Vec<u32>> =
+            in_runs(edges.len(), |run| (run.start, count(parts, run, edges))).into_iter().collect();
         for first in (0..lists).step_by(PASS_LISTS) {
             let pass = first..lists.min(first + PASS_LISTS);
-            let runs = in_runs(edges.len(), |run| gather(pass.clone(), run, edges));
+            let parts = first / PART_LISTS..pass.end.div_ceil(PART_LISTS);
+            let runs = in_runs(edges.len(), |run| {
+                let counts = counts.get(&run.start).map_or(&[][..], |counts| &counts[parts.clone()]);
+                gather(first, counts, run, edges)
+            });
             thread::scope(|scope| {
                 let (sender, sorted) = sync_channel(SORTED_WAITING_MAX);
                 scope.spawn(move || {
-                    let mut runs: Vec<_> = runs.into_iter().map(Vec::into_iter).collect();
-                    for first in pass.clone().step_by(PART_LISTS) {
-                        let part: Vec<Vec<u64>> = runs.iter_mut().filter_map(Iterator::next).collect();
+                    for (at, first) in pass.clone().step_by(PART_LISTS).enumerate() {
+                        let part: Vec<&[u64]> = runs.iter().map(|run| run.part(at)).collect();
                         if sender.send(sort(first, PART_LISTS.min(pass.end - first), &part)).is_err() {
                             return;
                         }

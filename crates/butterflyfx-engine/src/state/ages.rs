@@ -79,6 +79,10 @@ impl Ages {
     /// The slot of something alive.
     #[inline]
     pub(crate) fn slot_of(&self, sequence: u64) -> u32 {
+        if self.pass.is_none() && self.kept.len() == 0 {
+            // They follow one by one: no need to search.
+            return u32::try_from(sequence.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        }
         match sequence.checked_sub(1) {
             Some(before) => self.first_after(before),
             // Only the first slot can have it.
@@ -88,6 +92,7 @@ impl Ages {
 
     /// The next slot will have this number, where it is not less than [`Ages::next_sequence`]. Slots
     /// are not being renumbered.
+    #[inline]
     pub(crate) fn go_on_from(&mut self, sequence: u64) {
         if sequence <= self.next_sequence() {
             return;

@@ -190,7 +190,14 @@ impl Edges {
             self.kinds.push(Kinds::Same(edge.kind));
         }
         let segment = self.ends.len() - 1;
+        let is_of_a_kind =
+            matches!(&self.kinds[slot as usize / KINDS], Kinds::Same(kind) if *kind == edge.kind);
         match &mut self.ends[segment] {
+            // Nearly always.
+            Ends::Narrow(ends) if is_of_a_kind && fits(edge.source, edge.target) => {
+                ends.push(narrow(edge.source, edge.target));
+                return;
+            }
             Ends::Narrow(ends) => ends.push([0; 6]),
             Ends::Wide(ends) => ends.push([0; 2]),
         }

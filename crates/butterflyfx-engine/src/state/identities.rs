@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 /// Entries of a bucket on average; small in tests, so that tests split often.
 const BUCKET: u64 = if cfg!(test) { 4 } else { 20 };
@@ -25,6 +27,9 @@ const TAGGED_LEVELS: u32 = 4;
 /// Buckets that are made together: as many as have their entries in the second cache. A power of two of at most
 /// 12 bits.
 const PART: usize = if cfg!(test) { 4 } else { 1 << 12 };
+
+/// Ordered parts that may wait for their buckets.
+const PARTS_WAITING_MAX: usize = 4;
 
 /// Slots whose identities are asked for together.
 const RUN: u32 = if cfg!(test) { 3 } else { 128 };
@@ -50,6 +55,49 @@ pub(crate) struct Identities {
 /// An entry apart: slot and tag.
 #[derive(Clone, Copy)]
 struct Entry(u64);
+
+/// The entries of neighbouring buckets, by bucket.
+struct Part {
+    /// Where each bucket begins, and where the last ends.
+    starts: [u32; PART + 1],
+    entries: Vec<Entry>,
+}
+
+impl Part {
+    /// Orders the sorted entries of some runs.
+    ///
+    /// # Errors
+    /// A slot whose identity another has, too.
+    fn order(runs: &[Vec<u64>], vacant: u64, is_same: impl Fn(u32, u32) -> bool) -> Result<Part, u32> {
+        let place = |one: u64| (one >> 40) as usize % PART;
+        let mut starts = [0_u32; PART + 1];
+        for &one in runs.iter().flatten() {
+            starts[place(one) + 1] += 1;
+        }
+        for at in 0..PART {
+            starts[at + 1] += starts[at];
+        }
+        let mut next = starts;
+        let mut entries = vec![0; starts[PART] as usize];
+        for &one in runs.iter().flatten() {
+            let next = &mut next[place(one)];
+            entries[*next as usize] = one;
+            *next += 1;
+        }
+        for bucket in starts.windows(2) {
+            let here = &entries[bucket[0] as usize..bucket[1] as usize];
+            for (count, &one) in here.iter().enumerate() {
+                let slot = |entry: u64| (entry & vacant) as u32;
+                let alike = here[..count].iter().filter(|&&other| (one ^ other) & !vacant == 0);
+                if alike.into_iter().any(|&other| is_same(slot(one), slot(other))) {
+                    return Err(slot(one));
+                }
+            }
+        }
+        let entries = entries.into_iter().map(|one| Entry(one & ((1 << 40) - 1))).collect();
+        Ok(Part { starts, entries })
+    }
+}
 
 /// Entries that fit so many words.
 #[inline]
@@ -233,11 +281,28 @@ impl Identities {
             identities_of(other..other + 1, &mut both);
             both[0] == both[1]
         };
-        for first in (0..self.directory.len() as u32).step_by(PART) {
-            let part: Vec<Vec<u64>> = sorted.iter_mut().filter_map(Iterator::next).collect();
-            self.build_part(first, &part, is_same)?;
-        }
-        Ok(())
+        let (buckets, vacant) = (self.directory.len() as u32, self.vacant());
+        // One thread orders part after part while this one makes its buckets.
+        thread::scope(|scope| {
+            let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
+            scope.spawn(move || {
+                for first in (0..buckets).step_by(PART) {
+                    let part: Vec<Vec<u64>> = sorted.iter_mut().filter_map(Iterator::next).collect();
+                    let ordered = Part::order(&part, vacant, is_same).map(|part| (first, part));
+                    let was_the_last = ordered.is_err();
+                    if sender.send(ordered).is_err() || was_the_last {
+                        return;
+                    }
+                }
+            });
+            for part in parts {
+                let (first, Part { starts, entries }) = part?;
+                for (bucket, here) in (first..).zip(starts.windows(2)) {
+                    self.put(bucket, &entries[here[0] as usize..here[1] as usize]);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The entries of a run of slots, by the part that their bucket is in: 12 more bits of the hash, the
@@ -262,46 +327,6 @@ impl Identities {
             }
         }
         sorted
-    }
-
-    /// Makes the buckets of a part.
-    fn build_part(
-        &mut self,
-        first: u32,
-        part: &[Vec<u64>],
-        is_same: impl Fn(u32, u32) -> bool,
-    ) -> Result<(), u32> {
-        let place = |one: u64| (one >> 40) as usize % PART;
-        let mut starts = [0_u32; PART + 1];
-        for &one in part.iter().flatten() {
-            starts[place(one) + 1] += 1;
-        }
-        for at in 0..PART {
-            starts[at + 1] += starts[at];
-        }
-        let mut next = starts;
-        let mut entries = vec![0; starts[PART] as usize];
-        for &one in part.iter().flatten() {
-            let next = &mut next[place(one)];
-            entries[*next as usize] = one;
-            *next += 1;
-        }
-        let slot_mask = self.vacant();
-        let mut bucket = SmallVec::<[Entry; 64]>::new();
-        for at in 0..PART {
-            let here = &entries[starts[at] as usize..starts[at + 1] as usize];
-            for (count, &one) in here.iter().enumerate() {
-                let slot = |entry: u64| (entry & slot_mask) as u32;
-                let alike = here[..count].iter().filter(|&&other| (one ^ other) & !slot_mask == 0);
-                if alike.into_iter().any(|&other| is_same(slot(one), slot(other))) {
-                    return Err(slot(one));
-                }
-            }
-            bucket.clear();
-            bucket.extend(here.iter().map(|one| Entry(one & ((1 << 40) - 1))));
-            self.put(first + at as u32, &bucket);
-        }
-        Ok(())
     }
 
     /// Adds an identity that is not there. `identities_of` appends the identity of each of some slots.

@@ -63,10 +63,12 @@ fn identities(
     into: &mut Vec<u64>,
 ) {
     // First the ends of all, whose reads miss the caches and so run side by side.
-    let ends: SmallVec<[_; 128]> = slots
-        .map(|slot| edges.get(slot))
-        .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target)))
-        .collect();
+    let mut ends: SmallVec<[_; 128]> = SmallVec::new();
+    ends.extend(
+        slots
+            .map(|slot| edges.get(slot))
+            .map(|edge| (edge.kind.rel_type(), id_of(edge.source), id_of(edge.target))),
+    );
     of_each(&ends, |id| into.push(id.0));
 }
 
