@@ -7,8 +7,9 @@
 //! lock is let go before the formula runs.
 //!
 //! With bound parameters the formulas of everything that flows in are collected first, under the
-//! lock, inputs before what reads them; then each is evaluated once, on one budget. Nothing is
-//! recursive but for the tree of `explain`, whose depth is bounded.
+//! lock, inputs before what reads them; then each is evaluated once, on one budget, those that are
+//! hot as machine code, which takes its parameters from where they are. Nothing is recursive but for
+//! the tree of `explain`, whose depth is bounded.
 
 use crate::engine::{Engine, Result};
 use crate::error::{EngineError, EvaluationError};
@@ -18,7 +19,7 @@ use crate::read::{Slices, Stop, read};
 use crate::state::State;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::{Raise, RaiseKind};
-use butterflyfx_formula::formula::{self, ExpressionType, Formula};
+use butterflyfx_formula::formula::{self, ExpressionType, Formula, Template};
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json;
 use butterflyfx_formula::limits::{Limit, Limits};
@@ -81,9 +82,12 @@ impl Worker {
         }
         let sequence = state.substrates.ages.sequence(slot);
         let version = state.substrates.version(slot);
-        match self.formulas[sequence as usize % CACHED_FORMULAS].take() {
-            Some(cached) if cached.sequence == sequence && cached.version == version => Ok(cached),
-            _ => match state.substrates.formula(slot) {
+        let place = &mut self.formulas[sequence as usize % CACHED_FORMULAS];
+        // What is of another substrate stays until something is put there: a plan may have more
+        // formulas than there are places.
+        match place.take_if(|cached| cached.sequence == sequence && cached.version == version) {
+            Some(cached) => Ok(cached),
+            None => match state.substrates.formula(slot) {
                 Some(formula) => Ok(Cached { sequence, version, formula: Tiered::new(formula, jit) }),
                 // A living substrate has a template.
                 None => Err(EngineError::SubstrateNotFound(state.substrates.id(slot))),
@@ -101,17 +105,20 @@ impl Worker {
 #[derive(Default)]
 struct Plan {
     nodes: Vec<PlanNode>,
+    /// Those of the nodes, lent out by the worker.
+    formulas: Vec<Cached>,
     inputs: Vec<PlanInput>,
     /// Bound targets: slots while they are collected, then positions in `nodes`.
     sources: Vec<u32>,
     /// Positions in `nodes`, inputs before what reads them.
     order: Vec<u32>,
+    /// Of the node that is being added.
+    bound: Bound,
 }
 
 struct PlanNode {
     id: SubstrateId,
     kind: ExpressionType,
-    formula: Formula,
     /// In [`Plan::inputs`].
     inputs: Range<u32>,
 }
@@ -140,6 +147,39 @@ impl Plan {
             [first, .., last] => first.sources.start..last.sources.end,
             [only] => only.sources.clone(),
         }
+    }
+
+    /// Makes inputs of what is bound to the node that is being added.
+    fn take_bound(&mut self) {
+        let Bound { names, places, sources } = &mut self.bound;
+        // Those of one name together, still the oldest first.
+        sources.sort_by_key(|&(place, _)| place);
+        let mut sources = sources.drain(..).peekable();
+        for (place, (name, collect)) in names.drain(..).enumerate() {
+            let start = self.sources.len();
+            while let Some((_, target)) = sources.next_if(|&(of, _)| of as usize == place) {
+                self.sources.push(target);
+            }
+            let end = self.sources.len();
+            let as_list = collect || end - start > 1;
+            self.inputs.push(PlanInput { name, as_list, sources: start as u32..end as u32 });
+        }
+        if places.len() > BOUND_NAMES_KEPT {
+            *places = HashMap::default();
+        }
+        places.clear();
+    }
+
+    /// Gives the worker its formulas back.
+    fn clear(&mut self, worker: &mut Worker) {
+        for cached in self.formulas.drain(..) {
+            worker.keep(cached);
+        }
+        self.nodes.clear();
+        self.inputs.clear();
+        self.sources.clear();
+        self.order.clear();
+        self.bound = Bound::default();
     }
 }
 
@@ -194,33 +234,60 @@ impl Engine {
                 return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new), edition });
             }
         }
-        let plan = read(&self.state, |state| {
+        let mut plan = Plan::default();
+        let result = self.invoke_bound(worker, &mut plan, id, parameters, explain);
+        plan.clear(worker);
+        result
+    }
+
+    fn invoke_bound(
+        &self,
+        worker: &mut Worker,
+        plan: &mut Plan,
+        id: SubstrateId,
+        parameters: &Arc<Dict>,
+        explain: bool,
+    ) -> Result<Evaluation> {
+        read(&self.state, |state| {
+            plan.clear(worker);
             worker.vm.meter.reset();
             worker.vm.meter.restart_clock(COLLECTING_PATIENCE);
-            collect(state, worker, &self.jit, id, parameters)
+            collect(state, worker, &self.jit, plan, id, parameters)
         })?;
         worker.vm.meter.restart_clock(1);
-        check_parameters(&plan, id, parameters)?;
-        let values = self.evaluate_plan(&mut worker.vm, &plan, parameters)?;
-        let inputs = if explain { Some(explained(&plan, &values, self.limits())?) } else { None };
+        check_parameters(plan, id, parameters)?;
+        let values = self.evaluate_plan(&mut worker.vm, plan, parameters)?;
+        let inputs = if explain { Some(explained(plan, &values, self.limits())?) } else { None };
         let cost = worker.vm.meter.cost();
         let value = values.into_iter().next().unwrap_or(Value::None);
         Ok(Evaluation { value, cost, inputs, edition: None })
     }
 
-    fn evaluate_plan(&self, vm: &mut Interpreter, plan: &Plan, parameters: &Arc<Dict>) -> Result<Vec<Value>> {
+    fn evaluate_plan(
+        &self,
+        vm: &mut Interpreter,
+        plan: &mut Plan,
+        parameters: &Arc<Dict>,
+    ) -> Result<Vec<Value>> {
         let mut values = vec![Value::None; plan.nodes.len()];
-        for &at in &plan.order {
-            let node = &plan.nodes[at as usize];
-            let value = arguments(&mut vm.meter, plan, at, &values, parameters).and_then(|arguments| {
-                let Formula { template, constants, defaults } = &node.formula;
-                let value = formula::evaluate(template, constants, defaults, vm, &arguments)?;
-                // What flows on is what JSON would bring back, however it flows.
-                if at == 0 { Ok(value) } else { json::normalize(&mut vm.meter, &value) }
-            });
-            values[at as usize] = value.map_err(|raise| self.stopped(node.id, &node.formula, raise))?;
-        }
-        Ok(values)
+        let mut formulas = std::mem::take(&mut plan.formulas);
+        let mut evaluate_all =
+            || {
+                for &at in &plan.order {
+                    let tiered = &mut formulas[at as usize].formula;
+                    let value = evaluate_node(vm, plan, at, tiered, &values, parameters);
+                    // What flows on is what JSON would bring back, however it flows.
+                    let value = value.and_then(|value| {
+                        if at == 0 { Ok(value) } else { json::normalize(&mut vm.meter, &value) }
+                    });
+                    let id = plan.nodes[at as usize].id;
+                    values[at as usize] = value.map_err(|raise| self.stopped(id, tiered.formula(), raise))?;
+                }
+                Ok(())
+            };
+        let result = evaluate_all();
+        plan.formulas = formulas;
+        result.map(|()| values)
     }
 
     /// A raise, with its place in the text where the substrate still has this formula.
@@ -250,9 +317,10 @@ fn collect(
     state: &mut Slices<'_>,
     worker: &mut Worker,
     jit: &Jit,
+    plan: &mut Plan,
     id: SubstrateId,
     parameters: &Dict,
-) -> std::result::Result<Plan, Stop> {
+) -> std::result::Result<(), Stop> {
     /// A node whose sources are being visited, the next of them, and their end.
     struct Open {
         slot: u32,
@@ -260,7 +328,6 @@ fn collect(
         next: u32,
         end: u32,
     }
-    let mut plan = Plan::default();
     // The position of each slot in the plan, and whether it is still open.
     let mut places: HashMap<u32, (u32, bool), RandomState> = HashMap::default();
     let mut open: Vec<Open> = Vec::new();
@@ -272,7 +339,7 @@ fn collect(
                 return Err(Stop::Changed);
             }
             let node = plan.nodes.len() as u32;
-            let work = add_node(state, worker, jit, &mut plan, slot, id, parameters)?;
+            let work = add_node(state, worker, jit, plan, slot, id, parameters)?;
             places.insert(slot, (node, true));
             let Range { start, end } = plan.all_sources_of(node);
             open.push(Open { slot, node, next: start, end });
@@ -300,7 +367,32 @@ fn collect(
     for source in &mut plan.sources {
         *source = places.get(source).map_or(0, |&(node, _)| node);
     }
-    Ok(plan)
+    Ok(())
+}
+
+/// What is bound to one formula while that is found out; its room is used for the next one again.
+#[derive(Default)]
+struct Bound {
+    /// Names in the order they were bound, and whether they ask for a list.
+    names: Vec<(Arc<str>, bool)>,
+    /// The place of each name.
+    places: HashMap<Arc<str>, u32, RandomState>,
+    /// Sources, oldest first, each with the place of its name.
+    sources: Vec<(u32, u32)>,
+}
+
+/// Names for which room is kept: clearing it takes time with its size.
+const BOUND_NAMES_KEPT: usize = 64;
+
+impl Bound {
+    fn add(&mut self, name: &Arc<str>, collect: bool, target: u32) {
+        let place = *self.places.entry_ref(name).or_insert_with(|| {
+            self.names.push((Arc::clone(name), false));
+            self.names.len() as u32 - 1
+        });
+        self.names[place as usize].1 |= collect;
+        self.sources.push((place, target));
+    }
 }
 
 /// Adds a substrate with the inputs that its formula reads and the caller did not give; answers
@@ -320,17 +412,14 @@ fn add_node(
         meter.steps(1).and_then(|()| meter.bytes(INPUT_BYTES)).map_err(refuse)?;
     }
     let cached = worker.formula(state, slot, jit)?;
-    let formula = cached.formula.formula().clone();
-    worker.keep(cached);
+    let template = Arc::clone(&cached.formula.formula().template);
+    plan.formulas.push(cached);
     let kind = state.substrates.kind(slot);
     let first = plan.inputs.len();
     let mut work = 1;
     if state.substrates.is_bound(slot) && kind != ExpressionType::Constant {
-        let named = formula.template.parameters();
-        let any = formula.template.accepts_any();
-        // The sources of each name that is read, oldest first; names in the order they were bound.
-        let mut groups: Vec<(Arc<str>, bool, Vec<u32>)> = Vec::new();
-        let mut group_of: HashMap<Arc<str>, usize, RandomState> = HashMap::default();
+        let named = template.parameters();
+        let any = template.accepts_any();
         for &relationship in state.relationships.bindings_of(slot) {
             let Some(binding) = state.relationships.binding(relationship) else { continue };
             let target = state.relationships.edge(relationship).target;
@@ -343,23 +432,13 @@ fn add_node(
                     continue;
                 }
                 meter.bytes(INPUT_BYTES).map_err(refuse)?;
-                let group = *group_of.entry(Arc::clone(name)).or_insert_with(|| {
-                    groups.push((Arc::clone(name), false, Vec::new()));
-                    groups.len() - 1
-                });
-                groups[group].1 |= binding.collect;
-                groups[group].2.push(target);
+                plan.bound.add(name, binding.collect, target);
             }
         }
-        for (name, collect, targets) in groups {
-            let start = plan.sources.len() as u32;
-            let as_list = collect || targets.len() > 1;
-            plan.sources.extend(targets);
-            plan.inputs.push(PlanInput { name, as_list, sources: start..plan.sources.len() as u32 });
-        }
+        plan.take_bound();
     }
     let inputs = first as u32..plan.inputs.len() as u32;
-    plan.nodes.push(PlanNode { id: state.substrates.id(slot), kind, formula, inputs });
+    plan.nodes.push(PlanNode { id: state.substrates.id(slot), kind, inputs });
     Ok(work)
 }
 
@@ -372,11 +451,15 @@ fn check_parameters(plan: &Plan, id: SubstrateId, parameters: &Dict) -> Result<(
         _ => None,
     }));
     let is_constant = plan.nodes.first().is_some_and(|root| root.kind == ExpressionType::Constant);
-    for node in plan.nodes.iter().filter(|node| node.kind != ExpressionType::Constant) {
-        if unclaimed.is_empty() || node.formula.template.accepts_any() {
+    for (node, cached) in plan.nodes.iter().zip(&plan.formulas) {
+        if node.kind == ExpressionType::Constant {
+            continue;
+        }
+        let template = &cached.formula.formula().template;
+        if unclaimed.is_empty() || template.accepts_any() {
             return Ok(());
         }
-        for name in node.formula.template.parameters() {
+        for name in template.parameters() {
             unclaimed.remove(&**name);
         }
     }
@@ -395,25 +478,83 @@ fn check_parameters(plan: &Plan, id: SubstrateId, parameters: &Dict) -> Result<(
     }
 }
 
-/// The parameters of one node: the caller's, and what flows in for those the caller did not give.
-fn arguments(
-    meter: &mut Meter,
+/// Evaluates one node, whose inputs have their values.
+fn evaluate_node(
+    vm: &mut Interpreter,
     plan: &Plan,
     node: u32,
+    tiered: &mut Tiered,
     values: &[Value],
     parameters: &Arc<Dict>,
-) -> std::result::Result<Arc<Dict>, Box<Raise>> {
+) -> std::result::Result<Value, Box<Raise>> {
     let inputs = plan.inputs_of(node);
+    pay_for_arguments(&mut vm.meter, inputs, &tiered.formula().template, parameters)?;
+    // Machine code knows no lists.
+    if !inputs.iter().any(|input| input.as_list) {
+        let find = |name: &str| {
+            let flows_in = |input: &&PlanInput| *input.name == *name;
+            let source = inputs.iter().find(flows_in).and_then(|input| plan.sources_of(input).first());
+            source.map_or_else(|| parameters.get_str(name), |&source| values.get(source as usize))
+        };
+        if let Some(value) = tiered.compute_with(vm, find) {
+            return Ok(value);
+        }
+    }
+    let Formula { template, constants, defaults } = tiered.formula();
+    let arguments = arguments(plan, inputs, template, values, parameters);
+    formula::evaluate(template, constants, defaults, vm, &arguments)
+}
+
+/// Pays for the parameters of one node, whether they are put together or found where they are.
+fn pay_for_arguments(
+    meter: &mut Meter,
+    inputs: &[PlanInput],
+    template: &Template,
+    parameters: &Dict,
+) -> std::result::Result<(), Box<Raise>> {
+    if inputs.is_empty() {
+        return Ok(());
+    }
+    let mut entries = 0;
+    if template.accepts_any() {
+        for (name, _) in parameters.iter() {
+            meter.steps(1)?;
+            meter.dict_entry(entries + 1)?;
+            entries += usize::from(matches!(name, Value::Str(_)));
+        }
+    } else {
+        for _ in template.parameters().iter().filter(|name| parameters.get_str(name).is_some()) {
+            meter.dict_entry(entries + 1)?;
+            entries += 1;
+        }
+    }
+    for input in inputs {
+        if input.as_list {
+            meter.steps(input.sources.len() as u64)?;
+            meter.list(input.sources.len())?;
+        }
+        meter.string(input.name.len())?;
+        meter.dict_entry(entries + 1)?;
+        entries += 1;
+    }
+    Ok(())
+}
+
+/// The parameters of one node: the caller's, and what flows in for those the caller did not give.
+fn arguments(
+    plan: &Plan,
+    inputs: &[PlanInput],
+    template: &Template,
+    values: &[Value],
+    parameters: &Arc<Dict>,
+) -> Arc<Dict> {
     if inputs.is_empty() {
         // What the formula does not take, it does not see.
-        return Ok(Arc::clone(parameters));
+        return Arc::clone(parameters);
     }
-    let template = &plan.nodes[node as usize].formula.template;
     let mut all = Dict::new();
     if template.accepts_any() {
         for (name, value) in parameters.iter() {
-            meter.steps(1)?;
-            meter.dict_entry(all.len() + 1)?;
             if let Value::Str(name) = name {
                 all.insert_str(name.clone(), value.clone());
             }
@@ -421,7 +562,6 @@ fn arguments(
     } else {
         for name in template.parameters() {
             if let Some(value) = parameters.get_str(name) {
-                meter.dict_entry(all.len() + 1)?;
                 all.insert_str(Text::from(&**name), value.clone());
             }
         }
@@ -430,17 +570,11 @@ fn arguments(
         let sources = plan.sources_of(input);
         let value = match sources {
             [only] if !input.as_list => values[*only as usize].clone(),
-            _ => {
-                meter.steps(sources.len() as u64)?;
-                meter.list(sources.len())?;
-                Value::list(sources.iter().map(|&source| values[source as usize].clone()).collect())
-            }
+            _ => Value::list(sources.iter().map(|&source| values[source as usize].clone()).collect()),
         };
-        meter.string(input.name.len())?;
-        meter.dict_entry(all.len() + 1)?;
         all.insert_str(Text::from(&*input.name), value);
     }
-    Ok(Arc::new(all))
+    Arc::new(all)
 }
 
 /// The tree behind the answer. An input that several formulas read stands in it several times, so

@@ -15,10 +15,15 @@ use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::ExpressionType;
 use butterflyfx_formula::json;
 use butterflyfx_formula::limits::Limits;
+use butterflyfx_jit::tier::Mode;
 
 /// The clock is for slow formulas, not for a slow machine that tests.
 fn engine() -> Engine {
-    Engine::new(Limits { wall_clock_ms: 60_000, ..Limits::default() })
+    engine_with(Mode::WhenHot)
+}
+
+fn engine_with(mode: Mode) -> Engine {
+    Engine::with_jit(Limits { wall_clock_ms: 60_000, ..Limits::default() }, mode)
 }
 
 fn document(text: &str) -> Document {

@@ -118,10 +118,11 @@ impl Meter {
         }
     }
 
-    /// Whether `n` steps are left.
+    /// Whether `n` steps can be paid for without a look at the clock, which may end the evaluation:
+    /// who cannot stop half way asks before.
     #[inline]
     pub fn has_steps(&self, n: u64) -> bool {
-        self.fuel >= n || self.fuel + self.reserve >= n
+        self.fuel >= n
     }
 
     /// Pays for `n` bytes about to be allocated.

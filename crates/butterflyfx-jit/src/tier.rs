@@ -7,6 +7,7 @@
 use crate::code::{Gauge, MachineCode, RowCode};
 use crate::compile::{Compiler, Refusal};
 use crate::kind::{Facts, INPUTS_MAX, Kind, Signature, payloads};
+use butterflyfx_formula::code::Code;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::Result;
 use butterflyfx_formula::formula::{Binding, Formula, Template};
@@ -94,6 +95,8 @@ struct Tier {
     generation: AtomicU32,
     /// Whether code ran since somebody looked for code to drop.
     is_used: AtomicBool,
+    /// Whether one of `codes` can run.
+    is_ready: AtomicBool,
     codes: RwLock<SmallVec<[Slot; 1]>>,
     /// For many rows together.
     row_codes: Mutex<Vec<RowSlot>>,
@@ -295,6 +298,7 @@ impl Shared {
             tier.is_used.swap(false, Ordering::Relaxed) || {
                 tier.is_listed.store(false, Ordering::Relaxed);
                 tier.codes.write().clear();
+                tier.is_ready.store(false, Ordering::Relaxed);
                 tier.row_codes.lock().clear();
                 tier.heat.store(0, Ordering::Relaxed);
                 tier.generation.fetch_add(1, Ordering::Release);
@@ -306,9 +310,25 @@ impl Shared {
 }
 
 impl Tier {
+    fn attached(template: &Template) -> &Arc<dyn Any + Send + Sync> {
+        template.attachment().get_or_init(|| Arc::new(Tier::default()))
+    }
+
     fn of(template: &Template) -> Option<Arc<Tier>> {
-        let attached = template.attachment().get_or_init(|| Arc::new(Tier::default()));
-        Arc::<dyn Any + Send + Sync>::clone(attached).downcast().ok()
+        Arc::clone(Tier::attached(template)).downcast().ok()
+    }
+
+    /// Counts an invocation that found no code; whether it is time to ask for some.
+    fn heat_up(&self, mode: Mode) -> bool {
+        if mode == Mode::AtOnce {
+            return true;
+        }
+        // Between threads a count may be lost; it is no count of anything but warmth.
+        let before = self.heat.load(Ordering::Relaxed);
+        let is_hot = before + 1 >= HOT;
+        // It begins anew, for a formula with other constants, or where this invocation's values are no numbers.
+        self.heat.store(if is_hot { 0 } else { before + 1 }, Ordering::Relaxed);
+        is_hot
     }
 
     /// Forgets that code was asked for.
@@ -325,6 +345,7 @@ impl Tier {
         let asked =
             codes.iter_mut().find(|slot| slot.signature == request.signature && slot.facts == request.facts);
         if let Some(slot) = asked {
+            self.is_ready.fetch_or(code.is_some(), Ordering::Relaxed);
             slot.state = code.map_or(State::Refused, |code| State::Ready(Arc::new(code)));
         }
         self.generation.fetch_add(1, Ordering::Release);
@@ -346,7 +367,19 @@ enum Input {
 #[derive(Clone, Debug)]
 pub struct Tiered {
     formula: Formula,
-    jit: Option<Box<Prepared>>,
+    preparation: Preparation,
+}
+
+/// What there is to run code with. It takes some allocations, which one short run does not pay for, so that it is
+/// made when code is there or asked for, and not for the first invocation.
+#[derive(Clone, Debug)]
+enum Preparation {
+    /// Nothing is compiled.
+    Never,
+    /// Nothing yet.
+    Waiting { jit: Jit, has_run: bool },
+    /// All of it.
+    Done(Box<Prepared>),
 }
 
 #[derive(Clone, Debug)]
@@ -378,8 +411,12 @@ pub(crate) struct InputName<'a> {
 impl Tiered {
     /// A formula that may be compiled by `jit`.
     pub fn new(formula: Formula, jit: &Jit) -> Tiered {
-        let prepared = Prepared::new(&formula, jit).map(Box::new);
-        Tiered { formula, jit: prepared }
+        let preparation = if Prepared::is_worth_it(&formula.template, jit) {
+            Preparation::Waiting { jit: jit.clone(), has_run: false }
+        } else {
+            Preparation::Never
+        };
+        Tiered { formula, preparation }
     }
 
     /// The formula.
@@ -402,23 +439,39 @@ impl Tiered {
     /// What machine code answers; `None` where the interpreter has to.
     #[inline]
     pub fn compute(&mut self, vm: &mut Interpreter, parameters: &Dict) -> Option<Value> {
-        let prepared = self.jit.as_mut()?;
-        let template = &self.formula.template;
-        if !prepared.is_warm() {
+        let prepared = self.preparation.warm(&self.formula)?;
+        let (signature, found) = prepared.gather(|name| parameters.get_str(name))?;
+        if found < parameters.len() && !prepared.accepts_any {
             return None;
         }
-        let signature = prepared.gather(parameters)?;
-        prepared.run(template, vm, signature)
+        prepared.run(&self.formula.template, vm, signature)
+    }
+
+    /// What machine code answers for parameters that are found by name, wherever they are; those that the formula does not
+    /// take are not asked for. `None` where the interpreter has to do it.
+    #[inline]
+    pub fn compute_with<'v>(
+        &mut self,
+        vm: &mut Interpreter,
+        find: impl Fn(&str) -> Option<&'v Value>,
+    ) -> Option<Value> {
+        let prepared = self.preparation.warm(&self.formula)?;
+        let (signature, _) = prepared.gather(find)?;
+        prepared.run(&self.formula.template, vm, signature)
     }
 
     /// Whether it is compiled without waiting until it is hot.
     pub(crate) fn compiles_at_once(&self) -> bool {
-        self.jit.as_ref().is_some_and(|prepared| prepared.jit.mode == Mode::AtOnce)
+        match &self.preparation {
+            Preparation::Never => false,
+            Preparation::Waiting { jit, .. } => jit.mode == Mode::AtOnce,
+            Preparation::Done(prepared) => prepared.jit.mode == Mode::AtOnce,
+        }
     }
 
     /// The inputs in the order of signatures; `None` where nothing is ever compiled.
-    pub(crate) fn input_names(&self) -> Option<impl Iterator<Item = InputName<'_>>> {
-        let prepared = self.jit.as_ref()?;
+    pub(crate) fn input_names(&mut self) -> Option<impl Iterator<Item = InputName<'_>>> {
+        let prepared = self.preparation.done(&self.formula)?;
         Some(prepared.inputs.iter().map(|input| match input {
             Input::Parameter(name, _) => InputName { name: Some(name), is_required: true },
             Input::Keyword(name) => InputName { name: Some(name), is_required: false },
@@ -426,14 +479,17 @@ impl Tiered {
         }))
     }
 
-    /// The payloads of its constants.
+    /// The payloads of its constants; none before it was asked for code.
     pub(crate) fn constants(&self) -> &[u64] {
-        self.jit.as_ref().map_or(&[], |prepared| &prepared.constants)
+        match &self.preparation {
+            Preparation::Done(prepared) => &prepared.constants,
+            _ => &[],
+        }
     }
 
     /// Code for many rows of a signature, compiled now where there is none yet.
-    pub(crate) fn row_code(&self, signature: Signature) -> Option<Arc<RowCode>> {
-        let prepared = self.jit.as_ref()?;
+    pub(crate) fn row_code(&mut self, signature: Signature) -> Option<Arc<RowCode>> {
+        let prepared = self.preparation.done(&self.formula)?;
         prepared.jit.row_code(&self.formula.template, &prepared.tier, signature, &prepared.facts)
     }
 
@@ -448,8 +504,7 @@ impl Tiered {
         row: &Arc<Dict>,
         binding: &Binding,
     ) -> Result<Value> {
-        if let Some(prepared) = &mut self.jit
-            && prepared.is_warm()
+        if let Some(prepared) = self.preparation.warm(&self.formula)
             && let Some(signature) = prepared.gather_bound(row, binding)
             && let Some(value) = prepared.run(&self.formula.template, vm, signature)
         {
@@ -459,16 +514,56 @@ impl Tiered {
     }
 }
 
+impl Preparation {
+    /// Where there is code to run, or it is time to ask for some.
+    #[inline]
+    fn warm(&mut self, formula: &Formula) -> Option<&mut Prepared> {
+        match *self {
+            Preparation::Done(ref mut prepared) => prepared.is_warm().then_some(prepared),
+            Preparation::Waiting { .. } => self.warm_up(formula),
+            Preparation::Never => None,
+        }
+    }
+
+    #[inline(never)]
+    fn warm_up(&mut self, formula: &Formula) -> Option<&mut Prepared> {
+        let Preparation::Waiting { jit, has_run } = self else { return None };
+        let tier = Tier::attached(&formula.template).downcast_ref::<Tier>()?;
+        let is_time = tier.heat_up(jit.mode);
+        let pays_off = std::mem::replace(has_run, true) && tier.is_ready.load(Ordering::Relaxed);
+        if !is_time && !pays_off {
+            return None;
+        }
+        let prepared = self.done(formula)?;
+        prepared.refresh();
+        (is_time || !prepared.codes.is_empty()).then_some(prepared)
+    }
+
+    /// With all that is needed.
+    fn done(&mut self, formula: &Formula) -> Option<&mut Prepared> {
+        if let Preparation::Waiting { jit, .. } = self {
+            *self = match Prepared::new(formula, jit) {
+                Some(prepared) => Preparation::Done(Box::new(prepared)),
+                None => Preparation::Never,
+            };
+        }
+        match self {
+            Preparation::Done(prepared) => Some(prepared),
+            _ => None,
+        }
+    }
+}
+
 impl Prepared {
+    /// Whether formulas of a template can be compiled at all.
+    fn is_worth_it(template: &Template, jit: &Jit) -> bool {
+        let is_small = |code: Code<'_>| code.parameters.len() + code.names.len() <= INPUTS_MAX;
+        jit.mode != Mode::Off && !template.is_constant() && template.code().is_some_and(is_small)
+    }
+
     fn new(formula: &Formula, jit: &Jit) -> Option<Prepared> {
         let template = &formula.template;
         let code = template.code()?;
-        let is_worth_it = jit.mode != Mode::Off
-            && !template.is_constant()
-            && code.parameters.len() + code.names.len() <= INPUTS_MAX;
-        if !is_worth_it {
-            return None;
-        }
         let mut defaults = formula.defaults.iter();
         let parameters = code.parameters.iter().enumerate().map(|(at, name)| {
             let default = if template.has_default(at) { defaults.next().cloned() } else { None };
@@ -498,7 +593,7 @@ impl Prepared {
         if self.tier.generation.load(Ordering::Acquire) != self.generation {
             self.refresh();
         }
-        !self.codes.is_empty() || self.is_heating_up()
+        !self.codes.is_empty() || self.tier.heat_up(self.jit.mode)
     }
 
     #[cold]
@@ -516,42 +611,30 @@ impl Prepared {
         self.unmatched = 0;
     }
 
-    fn is_heating_up(&self) -> bool {
-        if self.jit.mode == Mode::AtOnce {
-            return true;
-        }
-        let heat = &self.tier.heat;
-        // Between threads a count may be lost; it is no count of anything but warmth.
-        let before = heat.load(Ordering::Relaxed);
-        let is_hot = before + 1 >= HOT;
-        // It begins anew, for a formula with other constants, or where this invocation's values are no numbers.
-        heat.store(if is_hot { 0 } else { before + 1 }, Ordering::Relaxed);
-        is_hot
-    }
-
-    /// The inputs by name; `None` where a name is missing or unexpected, or a value is of no kind that code knows.
+    /// The inputs by name, and how many are given; `None` where a name is missing, or a value is of no kind that code knows.
     #[inline]
-    fn gather(&mut self, given: &Dict) -> Option<Signature> {
+    fn gather<'v>(&mut self, find: impl Fn(&str) -> Option<&'v Value>) -> Option<(Signature, usize)> {
         let mut signature = Signature::default();
         let mut found = 0;
         for (at, (input, to)) in self.inputs.iter().zip(&mut self.payloads).enumerate() {
-            let value = match input {
-                Input::Parameter(name, default) => {
-                    let value = given.get_str(name);
-                    found += usize::from(value.is_some());
-                    value.or(default.as_ref())?
-                }
-                Input::Keyword(name) => match given.get_str(name) {
-                    Some(value) => value,
+            let (kind, payload) = match input {
+                Input::Parameter(name, default) => match find(name) {
+                    Some(value) => {
+                        found += 1;
+                        Kind::of(value)?
+                    }
+                    None => Kind::of(default.as_ref()?)?,
+                },
+                Input::Keyword(name) => match find(name) {
+                    Some(value) => Kind::of(value)?,
                     None => continue,
                 },
                 Input::Nothing => continue,
             };
-            let (kind, payload) = Kind::of(value)?;
             signature = signature.with(at, kind);
             *to = payload;
         }
-        (self.accepts_any || found == given.len()).then_some(signature)
+        Some((signature, found))
     }
 
     /// The inputs of a row whose places are known.
@@ -619,5 +702,39 @@ impl Prepared {
     fn has_refreshed(&mut self, signature: Signature) -> bool {
         self.refresh();
         self.codes.iter().any(|code| code.signature() == signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use butterflyfx_formula::formula::{ExpressionType, Templates};
+    use butterflyfx_formula::limits::Limits;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_runs_once_is_not_prepared() {
+        let (templates, jit) = (Templates::default(), Jit::new(Mode::WhenHot));
+        let limits = Limits::default();
+        let new = || {
+            let formula = Formula::new(ExpressionType::Formula, "x * 2", &limits, &templates);
+            Tiered::new(formula.expect("a formula"), &jit)
+        };
+        let mut parameters = Dict::new();
+        parameters.insert_str("x".into(), Value::Int(21));
+        let mut vm = Interpreter::new(&limits);
+        let mut run = |tiered: &mut Tiered| tiered.compute(&mut vm, &parameters).is_some();
+        // The template heats up, whichever of its formulas runs.
+        let mut hot = new();
+        for _ in 1..HOT {
+            assert!(!run(&mut hot) && matches!(hot.preparation, Preparation::Waiting { .. }));
+        }
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !run(&mut hot) {
+            assert!(Instant::now() < patience, "code within a minute");
+        }
+        let mut other = new();
+        assert!(!run(&mut other) && matches!(other.preparation, Preparation::Waiting { .. }));
+        assert!(run(&mut other) && matches!(other.preparation, Preparation::Done(_)));
     }
 }

@@ -1,6 +1,6 @@
 //! Parameters that flow along relationships.
 
-use super::{add, document, engine, new_relationship, new_substrate};
+use super::{add, document, engine, engine_with, new_relationship, new_substrate};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::identity::SubstrateId;
@@ -12,6 +12,8 @@ use butterflyfx_formula::json;
 use butterflyfx_formula::limits::Limits;
 use butterflyfx_formula::meter::{Interrupt, Meter};
 use butterflyfx_formula::value::Value;
+use butterflyfx_jit::tier::Mode;
+use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +25,10 @@ type Substrates<'a> = &'a [(u64, &'a str)];
 type Bindings<'a> = &'a [(u64, u64, &'a str)];
 
 fn build(substrates: Substrates<'_>, bindings: Bindings<'_>) -> Engine {
-    let engine = engine();
+    build_with(engine(), substrates, bindings)
+}
+
+fn build_with(engine: Engine, substrates: Substrates<'_>, bindings: Bindings<'_>) -> Engine {
     for &(id, text) in substrates {
         let (kind, code) = match text.strip_prefix('`') {
             Some(code) => (ExpressionType::Constant, code.trim_end_matches('`')),
@@ -130,12 +135,17 @@ fn an_evaluation_can_be_stopped_from_outside() {
 /// Invokes substrate 1.
 #[track_caller]
 fn check(substrates: Substrates<'_>, bindings: Bindings<'_>, given: &str, expected: &str) {
-    let engine = build(substrates, bindings);
-    // Twice: the second time formulas come from at hand.
-    for _ in 0..2 {
-        let found = outcome(engine.evaluate(SubstrateId(1), &parameters(given), false));
-        assert_eq!(found, expected, "{substrates:?} {bindings:?} {given}");
-    }
+    let costs = [Mode::Off, Mode::WhenHot, Mode::AtOnce].map(|mode| {
+        let engine = build_with(engine_with(mode), substrates, bindings);
+        // Twice: the second time formulas come from at hand.
+        [1, 2].map(|_| {
+            let found = engine.evaluate(SubstrateId(1), &parameters(given), false);
+            let cost = found.as_ref().ok().map(|found| found.cost);
+            assert_eq!(outcome(found), expected, "{mode:?} {substrates:?} {bindings:?} {given}");
+            cost
+        })
+    });
+    assert!(costs.iter().flatten().all(|cost| *cost == costs[0][0]), "{costs:?} {substrates:?} {given}");
 }
 
 const PRICE: &str = r#"{"parameter":"price"}"#;
@@ -379,4 +389,105 @@ fn short_formulas_are_known() {
     let short = |id| engine.is_short(SubstrateId(id));
     assert_eq!((short(1), short(2), short(3)), (Ok(true), Ok(false), Ok(true)));
     assert_eq!(short(9), Err(EngineError::SubstrateNotFound(SubstrateId(9))));
+}
+
+/// Steps of a chain as long as this, compiled or not, take longer than until the first look at the clock.
+const LONG_CHAIN: u64 = 2_000;
+
+#[test]
+fn a_long_chain_of_compiled_formulas_can_be_stopped() {
+    for mode in [Mode::Off, Mode::AtOnce] {
+        let engine = build_with(engine_with(mode), &[(1, "`1`")], &[]);
+        for id in 2..=LONG_CHAIN {
+            let new = new_substrate(Some(id), ExpressionType::Formula, "(x + 3 - 2) * 1 if x else x", "{}");
+            engine.create_substrate(Timestamp(0), new, OnConflict::Refuse).unwrap();
+            bind(&engine, id, id - 1, r#"{"parameter":"x"}"#);
+        }
+        let run = |interrupt| {
+            outcome(engine.evaluate_until(SubstrateId(LONG_CHAIN), &Arc::default(), false, interrupt))
+        };
+        assert_eq!(run(Interrupt::Never), LONG_CHAIN.to_string());
+        assert!(run(Interrupt::WhenLong).ends_with("interrupted"), "{mode:?}: {}", run(Interrupt::WhenLong));
+        assert_eq!(engine.jit_stats().codes, u64::from(mode == Mode::AtOnce));
+    }
+}
+
+#[test]
+fn what_flows_in_runs_as_machine_code_once_it_is_hot() {
+    let engine = build(
+        &[(1, "x * y + 1"), (2, "lambda a=2: a * 3 if a < 10 else a"), (3, "`2.5`")],
+        &[(1, 2, r#"{"parameter":"x"}"#), (1, 3, r#"{"parameter":"y"}"#)],
+    );
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while engine.jit_stats().compiled < 2 {
+        assert!(std::time::Instant::now() < patience, "both are compiled within a minute");
+        assert_eq!(outcome(engine.evaluate(SubstrateId(1), &parameters("{}"), false)), "16.0");
+    }
+    let explained = || outcome(engine.evaluate(SubstrateId(1), &parameters(r#"{"a":12}"#), true));
+    assert_eq!(explained(), "31.0 (x: 2=12; y: 3=2.5)");
+}
+
+/// Formulas that read some of `a`, `b` and `c`, and answer numbers and others.
+const TEXTS: [&str; 16] = [
+    "`3`",
+    "`2.5`",
+    "`null`",
+    "`true`",
+    "a + 1",
+    "a * b",
+    "lambda a=4: a * 2 if a < 50 else a - 50",
+    "lambda a, b=2.5: a / b",
+    "a ** 40",
+    "lambda **kw: kw.get('a', 1) + kw.get('b', 2)",
+    "lambda **kw: kw['c'] - 1",
+    "lambda a, **kw: a",
+    "lambda **kw: len(kw)",
+    "[a, b]",
+    "lambda a, c=1: (a > c, a)",
+    "round(a, 1) if b else str(a)",
+];
+
+/// Relationships: what they bind.
+const BINDINGS: [&str; 6] = [
+    r#"{"parameter":"a"}"#,
+    r#"{"parameter":"b"}"#,
+    r#"{"parameter":["a","b"]}"#,
+    r#"{"parameter":"c"}"#,
+    r#"{"parameter":["b","c"],"collect":true}"#,
+    r#"{"parameter":"unread"}"#,
+];
+
+const GIVEN: [&str; 6] =
+    ["{}", r#"{"a":7}"#, r#"{"b":0}"#, r#"{"c":1.5,"a":null}"#, r#"{"z":1}"#, r#"{"b":"text"}"#];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whether compiled or interpreted, whatever flows gives the same value, tree, error and cost.
+    #[test]
+    fn machine_code_changes_nothing_in_a_graph(
+        texts in prop::collection::vec(0..TEXTS.len(), 1..7),
+        ends in prop::collection::vec((any::<u8>(), any::<u8>(), 0..BINDINGS.len()), 0..12),
+        given in 0..GIVEN.len(),
+        steps in prop_oneof![3 => Just(Limits::default().steps), 1 => 5..80_u64],
+    ) {
+        let count = texts.len() as u64;
+        let substrates: Vec<_> = (1..).zip(&texts).map(|(id, &text)| (id, TEXTS[text])).collect();
+        let bindings: Vec<_> = ends.iter().filter_map(|&(a, b, what)| {
+            let (a, b) = (u64::from(a) % count + 1, u64::from(b) % count + 1);
+            // Hardly ever a cycle.
+            let (source, target) = if what == 3 { (a, b) } else { (a.min(b), a.max(b)) };
+            (source != target).then(|| (source, target, BINDINGS[what]))
+        }).collect();
+        let limits = || Limits { wall_clock_ms: 60_000, steps, ..Limits::default() };
+        let runs = [Mode::Off, Mode::AtOnce].map(|mode| {
+            let engine = build_with(Engine::with_jit(limits(), mode), &substrates, &bindings);
+            [false, true, false].map(|explain| {
+                let found = engine.evaluate(SubstrateId(1), &parameters(GIVEN[given]), explain);
+                let cost = found.as_ref().ok().map(|found| found.cost);
+                (outcome(found), cost)
+            })
+        });
+        prop_assert_eq!(&runs[0], &runs[1], "{:?} {:?} {} {}", substrates, bindings, GIVEN[given], steps);
+    }
 }
