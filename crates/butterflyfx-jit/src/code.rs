@@ -5,6 +5,7 @@
 
 use crate::compile::{Assembled, STEPS_SHIFT, WIDE_ROWS};
 use crate::kind::{CONSTANT_WORDS, Facts, INPUTS_MAX, Kind, Signature};
+use memchr::memchr;
 use memmap2::{Mmap, MmapMut};
 use std::io;
 use std::sync::Arc;
@@ -237,6 +238,27 @@ struct WideReturned {
     failures: u64,
 }
 
+/// Rows that are done together. While they are, the next ones are on their way into the cache; and one row that fails makes only
+/// few others slow.
+const BLOCK_ROWS: usize = 128;
+
+/// Bytes that come into a cache together.
+const LINE_BYTES: usize = 64;
+
+/// Kinds of a block of floats.
+static FLOATS: [u8; BLOCK_ROWS] = [Kind::Float as u8; BLOCK_ROWS];
+
+const _: () = assert!(BLOCK_ROWS.is_multiple_of(WIDE_ROWS));
+
+/// What a run over rows gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Steps of all rows that have results.
+    pub steps: u64,
+    /// Whether all rows have.
+    pub is_complete: bool,
+}
+
 impl RowCode {
     /// Puts code into executable memory; as [`MachineCode::new`].
     ///
@@ -281,8 +303,7 @@ impl RowCode {
     }
 
     /// Runs over as many rows as there are `kinds`, from row `first` of the columns of all inputs; those that are not there have none. Each row
-    /// gets a payload and the [`Kind`] of it, or [`HANDED_OVER`] where the interpreter has to do it. Gives the steps of those
-    /// that have results.
+    /// gets a payload and the [`Kind`] of it, or [`HANDED_OVER`] where the interpreter has to do it.
     ///
     /// # Panics
     /// Where a column is missing, shorter, or of another kind than the signature says.
@@ -294,7 +315,7 @@ impl RowCode {
         first: usize,
         payloads: &mut [u64],
         kinds: &mut [u8],
-    ) -> u64 {
+    ) -> Ran {
         let rows = kinds.len();
         assert!(columns.len() >= self.inputs && constants.len() >= CONSTANT_WORDS * self.facts.len());
         assert!(payloads.len() >= rows);
@@ -303,52 +324,81 @@ impl RowCode {
             match (self.signature.kind(at), column) {
                 (Kind::Absent | Kind::None, _) => {}
                 (kind, Some(column)) => {
-                    assert!(column.kind() == kind && column.len() - first >= rows);
+                    let left = column.len().checked_sub(first);
+                    assert!(column.kind() == kind && left.is_some_and(|left| left >= rows));
                     *address = column.address_of(first);
                 }
                 (_, None) => unreachable!("the signature has an input without a column"),
             }
         }
-        let mut steps = 0;
-        let mut done = 0;
-        if let Some(wide) = &self.wide
-            && rows >= WIDE_ROWS
-        {
-            let wide_rows = rows / WIDE_ROWS * WIDE_ROWS;
-            // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_wide`.
-            let entry = unsafe { std::mem::transmute::<*const u8, WideEntry>(wide.memory.as_ptr()) };
-            // SAFETY: every column that the code reads was checked above to have so many rows behind its address, and
-            // `payloads` to take them; the code writes nothing else.
-            let WideReturned { steps: counted, failures } = unsafe {
-                entry(addresses.as_ptr(), constants.as_ptr(), payloads.as_mut_ptr(), wide_rows as u64)
-            };
-            if failures == 0 {
-                kinds[..wide_rows].fill(Kind::Float as u8);
-                (steps, done) = (counted, wide_rows);
+        let addresses = &mut addresses[..self.inputs];
+        let advance = |addresses: &mut [*const u64], rows: usize| {
+            for address in addresses.iter_mut().filter(|address| !address.is_null()) {
+                *address = address.wrapping_add(rows);
             }
-        }
-        if done == rows {
-            return steps;
-        }
-        for (address, column) in addresses.iter_mut().zip(&columns[..self.inputs]) {
-            if let (false, Some(column)) = (address.is_null(), column) {
-                *address = column.address_of(first + done);
-            }
-        }
-        // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_rows`.
-        let entry = unsafe { std::mem::transmute::<*const u8, RowsEntry>(self.rows.memory.as_ptr()) };
-        let (payloads, kinds) = (&mut payloads[done..], &mut kinds[done..]);
-        // SAFETY: every column that the code reads has so many rows behind its address, as checked above, and `payloads` and `kinds`
-        // take them; the code writes nothing else, and its loop ends with the last row.
-        let counted = unsafe {
-            entry(
-                addresses.as_ptr(),
-                constants.as_ptr(),
-                payloads.as_mut_ptr(),
-                kinds.as_mut_ptr(),
-                kinds.len() as u64,
-            )
         };
-        steps + counted
+        let mut ran = Ran { steps: 0, is_complete: true };
+        let blocks = payloads[..rows].chunks_mut(BLOCK_ROWS).zip(kinds.chunks_mut(BLOCK_ROWS));
+        for (payloads, kinds) in blocks {
+            for address in addresses.iter().filter(|address| !address.is_null()) {
+                fetch(address.wrapping_add(BLOCK_ROWS), BLOCK_ROWS);
+            }
+            let mut done = 0;
+            if let Some(wide) = &self.wide
+                && kinds.len() >= WIDE_ROWS
+            {
+                let wide_rows = kinds.len() / WIDE_ROWS * WIDE_ROWS;
+                // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_wide`.
+                let entry = unsafe { std::mem::transmute::<*const u8, WideEntry>(wide.memory.as_ptr()) };
+                // SAFETY: every column that the code reads was checked above to have as many rows behind its address as the
+                // block has, and `payloads` takes them; the code writes nothing else, and its loop ends with the last row.
+                let WideReturned { steps, failures } = unsafe {
+                    entry(addresses.as_ptr(), constants.as_ptr(), payloads.as_mut_ptr(), wide_rows as u64)
+                };
+                if failures == 0 {
+                    // Often they are floats since the last time, and reading takes half of the memory's time.
+                    if kinds[..wide_rows] != FLOATS[..wide_rows] {
+                        kinds[..wide_rows].fill(Kind::Float as u8);
+                    }
+                    ran.steps += steps;
+                    done = wide_rows;
+                }
+            }
+            advance(addresses, done);
+            if done == kinds.len() {
+                continue;
+            }
+            // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_rows`.
+            let entry = unsafe { std::mem::transmute::<*const u8, RowsEntry>(self.rows.memory.as_ptr()) };
+            let (payloads, kinds) = (&mut payloads[done..], &mut kinds[done..]);
+            // SAFETY: every column that the code reads was checked above to have as many rows behind its address as are left of
+            // the block, and `payloads` and `kinds` take them; the code writes nothing else, and its loop ends with the last row.
+            ran.steps += unsafe {
+                entry(
+                    addresses.as_ptr(),
+                    constants.as_ptr(),
+                    payloads.as_mut_ptr(),
+                    kinds.as_mut_ptr(),
+                    kinds.len() as u64,
+                )
+            };
+            ran.is_complete &= memchr(HANDED_OVER, kinds).is_none();
+            advance(addresses, kinds.len());
+        }
+        ran
     }
+}
+
+/// Has the processor bring words into its cache, which it may do or not. They need not be there.
+#[allow(unsafe_code)]
+fn fetch(from: *const u64, words: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..(words * 8).div_ceil(LINE_BYTES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let at = from.cast::<i8>().wrapping_add(line * LINE_BYTES);
+        // SAFETY: nothing is read that could be seen, and an address where there is no memory is passed over.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, words);
 }

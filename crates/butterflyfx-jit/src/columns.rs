@@ -74,6 +74,8 @@ pub struct Results {
     pub steps: u64,
     /// Steps of the rows that failed, until they did.
     pub steps_failed: u64,
+    /// Whether machine code gave all rows a result.
+    is_complete: bool,
 }
 
 /// What the interpreter may take before it comes back: results that are kept, say texts, are many bytes.
@@ -91,15 +93,15 @@ impl Stint {
 }
 
 impl Results {
+    /// Makes room; what stands in it is never looked at before it is written.
     fn clear(&mut self, rows: usize) {
-        self.kinds.clear();
-        self.kinds.resize(rows, FAILED);
-        // What stands there is never looked at before it is written.
-        self.payloads.resize(rows, 0);
+        make_room(&mut self.kinds, rows);
+        make_room(&mut self.payloads, rows);
         self.others.clear();
         self.errors.clear();
         self.steps = 0;
         self.steps_failed = 0;
+        self.is_complete = false;
     }
 
     fn set(&mut self, row: usize, value: Value) {
@@ -128,6 +130,15 @@ impl Results {
             3 => Some(Value::Int(self.payloads[row].cast_signed())),
             _ => Some(Value::float(f64::from_bits(self.payloads[row]))),
         }
+    }
+}
+
+/// Gives a vector a length. Where it has to grow, it gets new memory, which the system has emptied already.
+fn make_room<T: Clone + Default>(values: &mut Vec<T>, length: usize) {
+    if length > values.capacity() {
+        *values = vec![T::default(); length];
+    } else {
+        values.resize(length, T::default());
     }
 }
 
@@ -210,14 +221,21 @@ impl<'a> ColumnEvaluation<'a> {
     pub fn compute(&mut self, rows: Range<usize>, results: &mut Results) {
         let first = rows.start;
         results.clear(rows.len());
-        let Some(code) = self.code.clone() else { return };
+        let Some(code) = self.code.clone() else { return results.kinds.fill(FAILED) };
+        results.is_complete = true;
         let mut from = 0;
         while from < rows.len() {
             let to = self.next_null(first + from..rows.end) - first;
             let (payloads, kinds) = (&mut results.payloads[from..to], &mut results.kinds[from..to]);
             let constants = self.tiered.constants();
-            results.steps += code.run(&self.inputs, constants, first + from, payloads, kinds);
+            let ran = code.run(&self.inputs, constants, first + from, payloads, kinds);
+            results.steps += ran.steps;
+            results.is_complete &= ran.is_complete;
             // Machine code does not know of nulls.
+            if let Some(kind) = results.kinds.get_mut(to) {
+                *kind = FAILED;
+                results.is_complete = false;
+            }
             from = to + 1;
         }
     }
@@ -233,6 +251,9 @@ impl<'a> ColumnEvaluation<'a> {
         stint: Stint,
         results: &mut Results,
     ) -> usize {
+        if results.is_complete {
+            return rows.len();
+        }
         let (mut steps, mut bytes) = (0, 0);
         let mut from = from;
         while let Some(found) = memchr(FAILED, &results.kinds[from..]) {

@@ -201,6 +201,11 @@ fn entry_signature() -> ir::Signature {
     signature
 }
 
+/// How constants are loaded: all of them are there from the beginning to the end, so that it may be done before a loop, and once.
+fn constants() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
 /// An instruction with the kinds of the stack before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Version {
@@ -630,13 +635,20 @@ impl<'a, 'b> Emitter<'a, 'b> {
         if kind == Kind::None {
             return Ok(Entry::NONE);
         }
-        let value = self.load(kind, self.constants, i32::from(index) * CONSTANT_BYTES);
+        let value = self.load_constant(kind, index, 0);
         Ok(Entry {
             constant: Some(index),
             is_small: facts.is_small,
             is_nonzero: facts.is_nonzero,
             ..Entry::new(kind, value)
         })
+    }
+
+    /// A word of a constant.
+    fn load_constant(&mut self, kind: Kind, index: u16, at: i32) -> ir::Value {
+        let of = if kind == Kind::Float { F64 } else { I64 };
+        let at = i32::from(index) * CONSTANT_BYTES + at;
+        self.builder.ins().load(of, constants(), self.constants, at)
     }
 
     /// A payload out of memory that nobody changes meanwhile.

@@ -1,6 +1,6 @@
 //! Operators and comparisons of the kinds that machine code knows, as the interpreter has them.
 
-use super::{CONSTANT_BYTES, Emitted, Emitter, Entry, FLOAT_AT, HandOver, RECIPROCAL_AT, Truth};
+use super::{Emitted, Emitter, Entry, FLOAT_AT, HandOver, RECIPROCAL_AT, Truth};
 use crate::kind::{EXACT_AS_FLOAT_MAX, Kind};
 use crate::support;
 use butterflyfx_formula::code::CompareOp;
@@ -41,9 +41,7 @@ impl Emitter<'_, '_> {
         let value = entry.value.ok_or(HandOver)?;
         Ok(match (entry.kind, entry.constant) {
             (Kind::Float, _) => value,
-            (_, Some(index)) => {
-                self.load(Kind::Float, self.constants, i32::from(index) * CONSTANT_BYTES + FLOAT_AT)
-            }
+            (_, Some(index)) => self.load_constant(Kind::Float, index, FLOAT_AT),
             _ => self.builder.ins().fcvt_from_sint(F64, value),
         })
     }
@@ -52,8 +50,7 @@ impl Emitter<'_, '_> {
     fn reciprocal(&mut self, divisor: Entry) -> Option<ir::Value> {
         let index = divisor.constant?;
         let facts = self.facts.get(usize::from(index))?;
-        let at = i32::from(index) * CONSTANT_BYTES + RECIPROCAL_AT;
-        facts.is_power_of_two.then(|| self.load(Kind::Float, self.constants, at))
+        facts.is_power_of_two.then(|| self.load_constant(Kind::Float, index, RECIPROCAL_AT))
     }
 
     /// Hands over where an int is not exact as a float.

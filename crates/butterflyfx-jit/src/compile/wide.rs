@@ -4,7 +4,7 @@
 //! that conditions behind one another double the code; [`INSTRUCTIONS_MAX`] bounds it, and what is more, or is not plain
 //! arithmetic of floats, is left to the loop over rows. So is a whole piece in which a lane divided by zero.
 
-use super::{CONSTANT_BYTES, FLOAT_AT, RECIPROCAL_AT, Refusal};
+use super::{CONSTANT_BYTES, FLOAT_AT, RECIPROCAL_AT, Refusal, constants};
 use crate::kind::{Facts, INPUTS_MAX, Kind, Signature};
 use butterflyfx_formula::builtins::Builtin;
 use butterflyfx_formula::code::{Code, CompareOp, Op};
@@ -20,7 +20,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 const LANES: usize = 2;
 
 /// Registers that are computed in one turn of the loop, so that the processor has something to do while it waits.
-const REGISTERS: usize = 2;
+const REGISTERS: usize = 4;
 
 /// Rows are taken in multiples of so many.
 pub const WIDE_ROWS: usize = LANES * REGISTERS;
@@ -59,7 +59,17 @@ struct Outcome {
 #[derive(Clone, Copy, Default)]
 struct Steps {
     all: i64,
-    more: Option<ir::Value>,
+    more: More,
+}
+
+#[derive(Clone, Copy, Default)]
+enum More {
+    #[default]
+    Nothing,
+    /// So many in the lanes of a mask: these are counted, and multiplied when all rows are done.
+    Each(ir::Value, i64),
+    /// A number in each lane.
+    Lanes(ir::Value),
 }
 
 struct Wide<'a, 'b, 'c> {
@@ -106,19 +116,17 @@ pub(super) fn emit(
     let zero = builder.ins().iconst(I64, 0);
     let none = builder.ins().splat(I64X2, zero);
     let bytes = builder.ins().ishl_imm_u(rows, 3);
-    let (head, body, end) = (builder.create_block(), builder.create_block(), builder.create_block());
-    builder.ins().jump(head, &[BlockArg::Value(zero), BlockArg::Value(none), BlockArg::Value(none)]);
-
-    builder.switch_to_block(head);
-    let offset = builder.append_block_param(head, I64);
-    let steps = builder.append_block_param(head, I64X2);
-    let failures = builder.append_block_param(head, I64X2);
-    let has_more = builder.ins().icmp(IntCC::UnsignedLessThan, offset, bytes);
-    builder.ins().brif(has_more, body, &[], end, &[]);
+    let (body, end) = (builder.create_block(), builder.create_block());
+    let start = [BlockArg::Value(zero), BlockArg::Value(none), BlockArg::Value(none)];
+    let has_any = builder.ins().icmp(IntCC::NotEqual, bytes, zero);
+    builder.ins().brif(has_any, body, &start, end, &start[1..]);
 
     builder.switch_to_block(body);
+    let offset = builder.append_block_param(body, I64);
+    let steps = builder.append_block_param(body, I64X2);
+    let failures = builder.append_block_param(body, I64X2);
     let (mut all_steps, mut all_failures) = (steps, failures);
-    let (mut instructions, mut steps_of_all) = (0, 0);
+    let (mut instructions, mut steps_of_all, mut steps_of_each) = (0, 0, 1);
     for register in 0..REGISTERS {
         let offset = builder.ins().iadd_imm_s(offset, (register * LANES * 8) as i64);
         let mut wide = Wide {
@@ -135,23 +143,34 @@ pub(super) fn emit(
         (instructions, steps_of_all) = (wide.instructions, outcome.steps.all);
         let to = builder.ins().iadd(results, offset);
         builder.ins().store(unaligned(), outcome.floats, to, 0);
-        if let Some(more) = outcome.steps.more {
-            all_steps = builder.ins().iadd(all_steps, more);
+        // The same in each register, which all follow the same code.
+        match outcome.steps.more {
+            More::Nothing => {}
+            More::Each(mask, more) => {
+                // A lane where it holds is -1.
+                all_steps = builder.ins().isub(all_steps, mask);
+                steps_of_each = more;
+            }
+            More::Lanes(more) => all_steps = builder.ins().iadd(all_steps, more),
         }
         if let Some(failed) = outcome.failures {
             all_failures = builder.ins().bor(all_failures, failed);
         }
     }
     let next = builder.ins().iadd_imm_s(offset, (WIDE_ROWS * 8) as i64);
+    let has_more = builder.ins().icmp(IntCC::UnsignedLessThan, next, bytes);
     let again = [BlockArg::Value(next), BlockArg::Value(all_steps), BlockArg::Value(all_failures)];
-    builder.ins().jump(head, &again);
+    builder.ins().brif(has_more, body, &again, end, &again[1..]);
 
     builder.switch_to_block(end);
+    let steps = builder.append_block_param(end, I64X2);
+    let failures = builder.append_block_param(end, I64X2);
     let both = |builder: &mut FunctionBuilder<'_>, lanes| {
         (builder.ins().extractlane(lanes, 0), builder.ins().extractlane(lanes, 1))
     };
     let (a, b) = both(&mut builder, steps);
     let more = builder.ins().iadd(a, b);
+    let more = builder.ins().imul_imm_s(more, steps_of_each);
     let each = builder.ins().imul_imm_s(rows, steps_of_all);
     let steps = builder.ins().iadd(each, more);
     let (a, b) = both(&mut builder, failures);
@@ -282,16 +301,34 @@ impl Wide<'_, '_, '_> {
     }
 
     fn merge_steps(&mut self, mask: ir::Value, then: Steps, otherwise: Steps) -> Steps {
-        let on = then.more.map(|more| self.builder.ins().band(mask, more));
-        let off = otherwise.more.map(|more| self.builder.ins().band_not(more, mask));
-        let difference = (then.all != otherwise.all).then(|| {
-            let difference = self.builder.ins().iconst(I64, then.all - otherwise.all);
-            let lanes = self.builder.ins().splat(I64X2, difference);
-            self.builder.ins().band(mask, lanes)
-        });
-        let more = [on, off, difference].into_iter().flatten();
-        let more = more.reduce(|a, b| self.builder.ins().iadd(a, b));
+        let difference = then.all - otherwise.all;
+        let on = self.lanes(then.more).map(|more| self.builder.ins().band(mask, more));
+        let off = self.lanes(otherwise.more).map(|more| self.builder.ins().band_not(more, mask));
+        let more = match (on, off) {
+            (None, None) if difference == 0 => More::Nothing,
+            (None, None) => More::Each(mask, difference),
+            (on, off) => {
+                let difference = match difference {
+                    0 => None,
+                    _ => self.lanes(More::Each(mask, difference)),
+                };
+                let all = [on, off, difference].into_iter().flatten();
+                all.reduce(|a, b| self.builder.ins().iadd(a, b)).map_or(More::Nothing, More::Lanes)
+            }
+        };
         Steps { all: otherwise.all, more }
+    }
+
+    fn lanes(&mut self, more: More) -> Option<ir::Value> {
+        match more {
+            More::Nothing => None,
+            More::Each(mask, each) => {
+                let each = self.builder.ins().iconst(I64, each);
+                let lanes = self.builder.ins().splat(I64X2, each);
+                Some(self.builder.ins().band(mask, lanes))
+            }
+            More::Lanes(lanes) => Some(lanes),
+        }
     }
 
     fn either(&mut self, a: Option<ir::Value>, b: Option<ir::Value>) -> Option<ir::Value> {
@@ -329,9 +366,8 @@ impl Wide<'_, '_, '_> {
 
     /// A word of a constant in all lanes.
     fn splat(&mut self, index: u16, at: i32) -> ir::Value {
-        let flags = MemFlagsData::trusted().with_readonly();
         let at = i32::from(index) * CONSTANT_BYTES + at;
-        let value = self.builder.ins().load(F64, flags, self.constants, at);
+        let value = self.builder.ins().load(F64, constants(), self.constants, at);
         self.builder.ins().splat(F64X2, value)
     }
 

@@ -150,6 +150,32 @@ fn formulas_over_columns() {
     }
 }
 
+/// Many rows are done block by block, and what one of them hands over changes nothing for the others.
+#[test]
+fn single_rows_fail_in_many() {
+    let rows = 1_000;
+    let column = |seed, odd: &[(usize, f64)]| {
+        let Kept::Floats(mut values) = Kept::new(3, seed, rows) else { panic!("floats") };
+        for &(row, value) in odd {
+            values[row] = value;
+        }
+        Kept::Floats(values)
+    };
+    let odd: [&[(usize, f64)]; 4] =
+        [&[], &[(0, 0.0)], &[(17, 0.0), (400, -0.0), (999, 0.0)], &[(127, 0.0), (128, f64::NAN)]];
+    for odd in odd {
+        for nulls in [&[][..], &[130], &[0, 511, 512, 999]] {
+            for text in
+                ["x / y", "x / y if x > 0 else y", "math.sqrt(y) if x > 10 else (x if x < 0 else 1 / y)"]
+            {
+                let is_null = (0..rows).map(|row| nulls.contains(&row)).collect();
+                let columns = [("x", column(5, &[]), Vec::new()), ("y", column(9, odd), is_null)];
+                assert_eq!(compare(text, &columns, rows), Ok(true), "{odd:?} {nulls:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn plain_arithmetic_of_floats_runs_several_rows_at_once() {
     let wide = |text: &str, kind: u8| {
@@ -175,7 +201,7 @@ fn random_formulas_over_columns() {
     let run =
         TestRunner::new(config).run(&(bytes, any::<[u8; 4]>(), any::<u64>()), |(bytes, kinds, seed)| {
             let text = Choices::new(&bytes).formula();
-            let rows = 21;
+            let rows = 45;
             let columns: Vec<_> = ["x", "y", "z", "w"]
                 .into_iter()
                 .zip(kinds)
