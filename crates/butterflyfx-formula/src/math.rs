@@ -198,10 +198,32 @@ pub fn of_two_floats(function: MathFunction, x: f64, y: f64) -> Option<f64> {
         F::Fmod => float::fmod(x, y).ok(),
         F::Pow => float::pow(x, y).ok(),
         F::Remainder => Some(float::remainder(x, y)),
+        F::Hypot => Some(float::vector_norm(&mut [x.abs(), y.abs()])),
         F::Log => {
             let (log, base) = (of_one_float(F::Log, x)?, of_one_float(F::Log, y)?);
             (base != 0.0).then(|| log / base)
         }
+        _ => None,
+    }
+}
+
+/// A function of `math` of one int, for machine code; `None` where it is an exception, too large, charged beyond its
+/// call, or not covered.
+#[inline]
+pub fn of_one_int(function: MathFunction, n: i64) -> Option<i64> {
+    match function {
+        MathFunction::Isqrt => n.checked_isqrt(),
+        MathFunction::Factorial => integer::small_factorial(n.try_into().ok()?),
+        _ => None,
+    }
+}
+
+/// A function of `math` of two ints, as [`of_one_int`]. Both charge a step for each.
+#[inline]
+pub fn of_two_ints(function: MathFunction, a: i64, b: i64) -> Option<i64> {
+    match function {
+        MathFunction::Gcd => integer::small_gcd(a, b),
+        MathFunction::Lcm => integer::small_lcm(a, b),
         _ => None,
     }
 }
@@ -461,11 +483,14 @@ fn isclose(arguments: Arguments<'_>) -> Result<Value> {
     ))
 }
 
-/// `math.hypot(*coordinates)`
+/// `math.hypot(*coordinates)`. Two of them, as nearly always, need no memory.
 fn hypot(meter: &mut Meter, arguments: Arguments<'_>) -> Result<Value> {
     arguments::no_keywords("math.hypot", arguments)?;
     let coordinates = arguments.positional;
     meter.steps(coordinates.len() as u64)?;
+    if let [x, y] = coordinates {
+        return Ok(Value::float(float::vector_norm(&mut [float_of(x)?.abs(), float_of(y)?.abs()])));
+    }
     meter.bytes(coordinates.len() as u64 * 8)?;
     let mut magnitudes = Vec::with_capacity(coordinates.len());
     for coordinate in coordinates {

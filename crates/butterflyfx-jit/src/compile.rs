@@ -131,13 +131,9 @@ impl Compiler {
         signature: Signature,
         facts: &[Facts],
     ) -> Result<Assembled, Refusal> {
-        if code.parameters.len() + code.names.len() > INPUTS_MAX || facts.len() != code.constants {
-            return Err(Refusal::NotCovered);
-        }
-        let mut function = Function::with_name_signature(UserFuncName::default(), entry_signature());
-        let emitter = Emitter::single(&mut function, &mut self.buffers, code, signature, facts);
-        let steps_max = emitter.emit(self.isa.frontend_config())?;
-        self.assemble(function, steps_max)
+        self.function(entry_signature(), code, facts, |function, buffers, config| {
+            Emitter::single(function, buffers, code, signature, facts).emit(config)
+        })
     }
 
     /// Compiles the same for many rows: `fn(columns, constants, payloads, kinds, rows) -> steps`. A row that is handed over
@@ -151,13 +147,9 @@ impl Compiler {
         signature: Signature,
         facts: &[Facts],
     ) -> Result<Assembled, Refusal> {
-        if code.parameters.len() + code.names.len() > INPUTS_MAX || facts.len() != code.constants {
-            return Err(Refusal::NotCovered);
-        }
-        let mut function = Function::with_name_signature(UserFuncName::default(), rows::signature());
-        let emitter = Emitter::rows(&mut function, &mut self.buffers, code, signature, facts);
-        let steps_max = emitter.emit(self.isa.frontend_config())?;
-        self.assemble(function, steps_max)
+        self.function(rows::signature(), code, facts, |function, buffers, config| {
+            Emitter::rows(function, buffers, code, signature, facts).emit(config)
+        })
     }
 
     /// Compiles the same for floats alone, several rows at once without a branch: `fn(columns, constants, results, rows) -> (steps,
@@ -172,13 +164,28 @@ impl Compiler {
         signature: Signature,
         facts: &[Facts],
     ) -> Result<Assembled, Refusal> {
-        let mut function = Function::with_name_signature(UserFuncName::default(), wide::signature());
-        let config = self.isa.frontend_config();
-        let steps_max = wide::emit(&mut function, &mut self.buffers, config, code, signature, facts)?;
-        self.assemble(function, steps_max)
+        self.function(wide::signature(), code, facts, |function, buffers, config| {
+            wide::emit(function, buffers, config, code, signature, facts)
+        })
     }
 
-    fn assemble(&mut self, function: Function, steps_max: u64) -> Result<Assembled, Refusal> {
+    /// Compiles what `emit` makes of a function of a form; it gives the most steps.
+    fn function(
+        &mut self,
+        form: ir::Signature,
+        code: Code<'_>,
+        facts: &[Facts],
+        emit: impl FnOnce(
+            &mut Function,
+            &mut FunctionBuilderContext,
+            TargetFrontendConfig,
+        ) -> Result<u64, Refusal>,
+    ) -> Result<Assembled, Refusal> {
+        if code.parameters.len() + code.names.len() > INPUTS_MAX || facts.len() != code.constants {
+            return Err(Refusal::NotCovered);
+        }
+        let mut function = Function::with_name_signature(UserFuncName::default(), form);
+        let steps_max = emit(&mut function, &mut self.buffers, self.isa.frontend_config())?;
         self.context.clear();
         self.context.func = function;
         let compiled = self

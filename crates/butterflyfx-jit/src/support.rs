@@ -51,10 +51,7 @@ struct Rounded {
 }
 
 extern "C" fn power(a: i64, b: i64) -> MaybeInt {
-    match u32::try_from(b).ok().and_then(|b| a.checked_pow(b)) {
-        Some(value) => MaybeInt { value, is_known: 1 },
-        None => MaybeInt { value: 0, is_known: 0 },
-    }
+    maybe(u32::try_from(b).ok().and_then(|b| a.checked_pow(b)))
 }
 
 /// `a ** b` of ints.
@@ -130,8 +127,36 @@ pub(crate) fn math_of_one(function: MathFunction) -> Option<Helper> {
     address.map(|address| Helper { form: Form::Float, address })
 }
 
+fn maybe(value: Option<i64>) -> MaybeInt {
+    MaybeInt { value: value.unwrap_or(0), is_known: i64::from(value.is_some()) }
+}
+
+/// A function of `math` of one int, which comes twice, or of two.
+pub(crate) fn math_of_ints(function: MathFunction) -> Option<Helper> {
+    extern "C" fn gcd(a: i64, b: i64) -> MaybeInt {
+        maybe(math::of_two_ints(MathFunction::Gcd, a, b))
+    }
+    extern "C" fn lcm(a: i64, b: i64) -> MaybeInt {
+        maybe(math::of_two_ints(MathFunction::Lcm, a, b))
+    }
+    extern "C" fn isqrt(n: i64, _: i64) -> MaybeInt {
+        maybe(math::of_one_int(MathFunction::Isqrt, n))
+    }
+    extern "C" fn factorial(n: i64, _: i64) -> MaybeInt {
+        maybe(math::of_one_int(MathFunction::Factorial, n))
+    }
+    let function: extern "C" fn(i64, i64) -> MaybeInt = match function {
+        MathFunction::Gcd => gcd,
+        MathFunction::Lcm => lcm,
+        MathFunction::Isqrt => isqrt,
+        MathFunction::Factorial => factorial,
+        _ => return None,
+    };
+    Some(Helper { form: Form::TwoInts, address: function as *const () as usize })
+}
+
 /// A function of `math` of two floats.
 pub(crate) fn math_of_two(function: MathFunction) -> Option<Helper> {
-    let address = address!(function, of_two_floats two: Atan2 Fmod Log Pow Remainder);
+    let address = address!(function, of_two_floats two: Atan2 Fmod Hypot Log Pow Remainder);
     address.map(|address| Helper { form: Form::TwoFloats, address })
 }

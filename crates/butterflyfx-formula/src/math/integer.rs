@@ -85,6 +85,22 @@ fn gcd_of(meter: &mut Meter, a: &BigInt, b: &BigInt) -> Result<BigInt> {
     Ok((long % short).gcd(short))
 }
 
+/// `math.gcd(a, b)`, where it fits in 64 bits.
+pub(super) fn small_gcd(a: i64, b: i64) -> Option<i64> {
+    i64::try_from(a.unsigned_abs().gcd(&b.unsigned_abs())).ok()
+}
+
+/// `math.lcm(a, b)`, where [`lcm`] charges nothing for a product.
+pub(super) fn small_lcm(a: i64, b: i64) -> Option<i64> {
+    let (a, b) = (a.checked_abs()?, b.checked_abs()?);
+    if a == 0 || b == 0 {
+        return Some(0);
+    }
+    let bits = |x: i64| i64::BITS - x.leading_zeros();
+    let factor = a / small_gcd(a, b)?;
+    if bits(factor) + bits(b) > i64::BITS { None } else { factor.checked_mul(b) }
+}
+
 /// `math.lcm(*integers)`
 pub(super) fn lcm(meter: &mut Meter, numbers: &[Value]) -> Result<Value> {
     meter.steps(numbers.len() as u64)?;
@@ -126,6 +142,11 @@ fn factorial_bits_min(n: u64) -> u64 {
     if bits > 0.0 { (bits * (1.0 - 1e-9)) as u64 } else { 0 }
 }
 
+/// `math.factorial(n)`, where it fits in 64 bits.
+pub(super) fn small_factorial(n: u64) -> Option<i64> {
+    (n <= 20).then(|| (1..=n.cast_signed()).product())
+}
+
 /// `math.factorial(n)`
 pub(super) fn factorial(meter: &mut Meter, n: &Value) -> Result<Value> {
     if matches!(n, Value::BigInt(big) if big.is_positive()) {
@@ -135,8 +156,8 @@ pub(super) fn factorial(meter: &mut Meter, n: &Value) -> Result<Value> {
     let Some(n) = n.to_u64() else {
         return Err(Raise::value_error("factorial() not defined for negative values"));
     };
-    if n <= 20 {
-        return Ok(Value::Int((1..=n as i64).product()));
+    if let Some(product) = small_factorial(n) {
+        return Ok(Value::Int(product));
     }
     falling_product(meter, &BigInt::from(n), n, factorial_bits_min(n))
 }

@@ -150,6 +150,7 @@ impl Emitter<'_, '_> {
             MathFunction::Floor => return self.whole(x, Rounding::Down),
             MathFunction::Ceil => return self.whole(x, Rounding::Up),
             MathFunction::Trunc => return self.whole(x, Rounding::TowardZero),
+            MathFunction::Isqrt | MathFunction::Factorial => return self.math_of_ints(function, x, x),
             _ => {}
         }
         let value = self.as_float(x)?;
@@ -185,7 +186,20 @@ impl Emitter<'_, '_> {
     }
 
     fn math_of_two(&mut self, function: MathFunction, x: Entry, y: Entry) -> Emitted<Entry> {
+        match function {
+            MathFunction::Gcd | MathFunction::Lcm => {
+                // A step for each.
+                self.pay(2);
+                return self.math_of_ints(function, x, y);
+            }
+            MathFunction::Hypot => self.pay(2),
+            _ => {}
+        }
         let (x, y) = (self.as_float(x)?, self.as_float(y)?);
+        if function == MathFunction::Isclose {
+            let truth = self.is_close(x, y);
+            return Ok(self.bool(Truth::Computed(truth)));
+        }
         if function == MathFunction::Copysign {
             // The sign of a NaN shows here only; the interpreter knows it best.
             let y = self.known(y);
@@ -195,6 +209,32 @@ impl Emitter<'_, '_> {
         let helper = support::math_of_two(function).ok_or(HandOver)?;
         let result = self.call(helper, &[x, y]);
         Ok(self.finite(result[0]))
+    }
+
+    fn math_of_ints(&mut self, function: MathFunction, x: Entry, y: Entry) -> Emitted<Entry> {
+        let helper = support::math_of_ints(function).ok_or(HandOver)?;
+        let (x, y) = (self.as_int(x)?, self.as_int(y)?);
+        Ok(Entry::new(Kind::Int, self.call_for_int(helper, x, y)))
+    }
+
+    /// `math.isclose(x, y)` with the tolerances that it has by itself.
+    fn is_close(&mut self, x: ir::Value, y: ir::Value) -> ir::Value {
+        let is_same = self.builder.ins().fcmp(FloatCC::Equal, x, y);
+        let difference = self.builder.ins().fsub(y, x);
+        let difference = self.builder.ins().fabs(difference);
+        let relative = self.builder.ins().f64const(1e-9);
+        let infinity = self.builder.ins().f64const(f64::INFINITY);
+        let [of_x, of_y] = [x, y].map(|one| {
+            let tolerance = self.builder.ins().fmul(relative, one);
+            let tolerance = self.builder.ins().fabs(tolerance);
+            let size = self.builder.ins().fabs(one);
+            let is_near = self.builder.ins().fcmp(FloatCC::LessThanOrEqual, difference, tolerance);
+            (is_near, self.builder.ins().fcmp(FloatCC::LessThan, size, infinity))
+        });
+        let is_near = self.builder.ins().bor(of_x.0, of_y.0);
+        let are_finite = self.builder.ins().band(of_x.1, of_y.1);
+        let is_close = self.builder.ins().band(is_near, are_finite);
+        self.builder.ins().bor(is_same, is_close)
     }
 
     /// A result that may be an exception where it is not finite: the interpreter knows.

@@ -182,12 +182,7 @@ impl Emitter<'_, '_> {
                 let moved = self.builder.ins().iadd(rest, b);
                 self.builder.ins().select(moves, moved, rest)
             }
-            BinaryOp::Power => {
-                let result = self.call(support::power_of_ints(), &[a, b]);
-                let fails = self.builder.ins().icmp_imm_s(IntCC::Equal, result[1], 0);
-                self.hand_over_if(fails);
-                result[0]
-            }
+            BinaryOp::Power => self.call_for_int(support::power_of_ints(), a, b),
             BinaryOp::BitAnd => self.builder.ins().band(a, b),
             BinaryOp::BitOr => self.builder.ins().bor(a, b),
             BinaryOp::BitXor => self.builder.ins().bxor(a, b),
@@ -211,6 +206,14 @@ impl Emitter<'_, '_> {
         let is_bit_operator = matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor);
         let are_bools = left.kind == Kind::Bool && right.kind == Kind::Bool;
         Ok(Entry::new(if is_bit_operator && are_bools { Kind::Bool } else { Kind::Int }, value))
+    }
+
+    /// Calls a function of ints, which may not know the answer.
+    pub(super) fn call_for_int(&mut self, helper: support::Helper, a: ir::Value, b: ir::Value) -> ir::Value {
+        let result = self.call(helper, &[a, b]);
+        let fails = self.builder.ins().icmp_imm_s(IntCC::Equal, result[1], 0);
+        self.hand_over_if(fails);
+        result[0]
     }
 
     fn division(&mut self, left: Entry, right: Entry) -> Emitted<Division> {

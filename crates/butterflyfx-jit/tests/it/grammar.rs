@@ -53,7 +53,7 @@ const FLOATS: [&str; 18] = [
 
 const NAMES: [&str; 4] = ["x", "y", "z", "w"];
 
-const OF_ONE: [&str; 31] = [
+const OF_ONE: [&str; 33] = [
     "abs",
     "round",
     "int",
@@ -85,9 +85,11 @@ const OF_ONE: [&str; 31] = [
     "math.gamma",
     "math.erf",
     "math.cbrt",
+    "math.isqrt",
+    "math.factorial",
 ];
 
-const OF_TWO: [&str; 11] = [
+const OF_TWO: [&str; 15] = [
     "min",
     "max",
     "round",
@@ -98,6 +100,10 @@ const OF_TWO: [&str; 11] = [
     "math.copysign",
     "math.remainder",
     "math.log",
+    "math.hypot",
+    "math.isclose",
+    "math.gcd",
+    "math.lcm",
     "divmod",
 ];
 
