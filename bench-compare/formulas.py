@@ -6,6 +6,10 @@
 
 The same two formulas everywhere; single invocations with parameters in memory, and the second one over ten million
 rows of float64. Everything runs on one thread, one after the other. Packages go into bench-compare/.venv-formulas.
+
+Over rows, time goes into memory, so that all have the same: huge pages where they are large, which numpy asks the system
+for by itself and glibc's malloc when it is told to; and results once into memory that is there already, where a library
+can, and once into fresh memory.
 """
 
 import argparse
@@ -22,6 +26,8 @@ PAGE = os.path.join(os.path.dirname(HERE), "docs", "performance.md")
 BEGIN, END = "<!-- written by bench-compare/formulas.py: begin -->", "<!-- written by bench-compare/formulas.py: end -->"
 ROWS = 10_000_000
 ROUNDS = 7
+# glibc asks for huge pages, as numpy does for what is larger than 4 MiB. Before glibc 2.35 it knows nothing of it.
+MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 TERNARY = "where(x > y, (x * 1.08 - y) * 0.5, x / 2)"
 
 
@@ -32,7 +38,7 @@ def in_venv(script=os.path.abspath(__file__)):
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
         open(os.path.join(VENV, "installed"), "w", encoding="utf-8").close()
-    one = {**os.environ, "IN_VENV": "1", "NUMEXPR_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    one = {**os.environ, **MEMORY, "IN_VENV": "1", "NUMEXPR_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
     os.execve(python, [python, script, *sys.argv[1:]], one)
 
 
@@ -82,12 +88,17 @@ def python_rows():
     return {
         f"CPython {version}, lambda x, y": [single(product, 6, 7), single(branch, 3.5, 2.25), None],
         f"CPython {version}, lambda **kw": [single(keywords, 6, 7), None, None],
-        f"numba {numba.__version__}, vectorize": [None, None, over_rows(lambda: vectorized(x, y, out))],
-        f"polars {polars.__version__}": [None, None, over_rows(lambda: frame.select(expression))],
+        f"numba {numba.__version__}, vectorize": [
+            None, None, over_rows(lambda: vectorized(x, y, out)), over_rows(lambda: vectorized(x, y)),
+        ],
+        f"polars {polars.__version__}": [None, None, None, over_rows(lambda: frame.select(expression))],
         f"numexpr {numexpr.__version__}": [
             None, None, over_rows(lambda: numexpr.evaluate(TERNARY, {"x": x, "y": y}, out=out)),
+            over_rows(lambda: numexpr.evaluate(TERNARY, {"x": x, "y": y})),
         ],
-        f"numpy {numpy.__version__}": [None, None, over_rows(lambda: numpy.where(x > y, (x * 1.08 - y) * 0.5, x / 2))],
+        f"numpy {numpy.__version__}": [
+            None, None, None, over_rows(lambda: numpy.where(x > y, (x * 1.08 - y) * 0.5, x / 2)),
+        ],
     }
 
 
@@ -95,8 +106,13 @@ def table(rows):
     def shown(value):
         return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
-    lines = ["| ns | `x*y` | `(x*1.08-y)*0.5 if x>y else x/2` | the same over 10 M rows, a row |", "|---|--:|--:|--:|"]
-    lines += [f"| {name} | {' | '.join(shown(value) for value in values)} |" for name, values in rows.items()]
+    lines = [
+        "| ns | `x*y` | `(x*1.08-y)*0.5 if x>y else x/2` | the same over 10 M rows, a row | into fresh memory |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, values in rows.items():
+        cells = [*values, None][:4]
+        lines.append(f"| {name} | {' | '.join(shown(value) for value in cells)} |")
     return "\n".join(lines)
 
 
@@ -107,7 +123,8 @@ def main():
     if not os.environ.get("IN_VENV"):
         in_venv()
     subprocess.run(["cargo", "build", "--release", "--locked", "-p", "bench-compare-formulas"], cwd=HERE, check=True)
-    told = subprocess.run([os.path.join(HERE, "target", "release", "bench-compare-formulas")], check=True, stdout=subprocess.PIPE)
+    binary = os.path.join(HERE, "target", "release", "bench-compare-formulas")
+    told = subprocess.run([binary], check=True, stdout=subprocess.PIPE, env={**os.environ, **MEMORY})
     rows = {**json.loads(told.stdout), **python_rows()}
     text = table(rows)
     print(text)
