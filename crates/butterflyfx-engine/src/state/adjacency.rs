@@ -594,6 +594,7 @@ impl Adjacency {
         let pages = (substrates * 2).div_ceil(LISTS as u32);
         if (pages as usize) < self.pages.len() {
             self.pages.truncate(pages);
+            self.pages.fit();
         }
     }
 

@@ -228,7 +228,7 @@ impl Blocks {
     /// Whether holes are worth draining: over a sixteenth of all, and more than a little; and whether
     /// there has been a change since it was tried last.
     pub(crate) fn wants_draining(&self) -> bool {
-        let spare = if cfg!(test) { SLAB_WORDS } else { SLAB_WORDS / 4 };
+        let spare = if cfg!(test) { SLAB_WORDS } else { SLAB_WORDS / 32 };
         let changed = self.used_words.abs_diff(self.drained_at);
         self.begun_words > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
     }

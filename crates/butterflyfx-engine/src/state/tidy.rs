@@ -28,6 +28,9 @@ const OWED_MAX: u32 = 1024;
 /// Slots of work that may be put off for the sake of long reads.
 const PUT_OFF_MAX: u64 = if cfg!(test) { 500 } else { 16_000_000 };
 
+/// Bytes of records or documents that are moved in the time of a slot.
+const MEND_PER_SLOT: usize = 64;
+
 /// What is being tidied.
 #[derive(Debug, Default)]
 pub(crate) struct Tidying {
@@ -87,6 +90,8 @@ impl State {
             Some(Next::Relationships) => self.renumber_relationships(work),
             Some(Next::Substrates) => self.renumber_substrates(work),
             Some(Next::Drain(drain, from)) => self.drain(drain, from, work),
+            Some(Next::MendRecords) => self.substrates.mend(work as usize * MEND_PER_SLOT),
+            Some(Next::MendDocuments) => self.relationships.mend(work as usize * MEND_PER_SLOT),
             None => return false,
         }
         self.next(is_idle).is_some()
@@ -117,6 +122,13 @@ impl State {
         }
         if substrates.wants_draining() {
             return Some(Next::Drain(Drain::SubstrateIdentities, 0));
+        }
+        // Deletes mend the larger holes as they go.
+        if is_idle && substrates.wants_mending() {
+            return Some(Next::MendRecords);
+        }
+        if is_idle && relationships.wants_mending() {
+            return Some(Next::MendDocuments);
         }
         None
     }
@@ -228,4 +240,6 @@ enum Next {
     Relationships,
     Substrates,
     Drain(Drain, u32),
+    MendRecords,
+    MendDocuments,
 }
