@@ -594,7 +594,6 @@ impl Adjacency {
         let pages = (substrates * 2).div_ceil(LISTS as u32);
         if (pages as usize) < self.pages.len() {
             self.pages.truncate(pages);
-            self.pages.fit();
         }
     }
 
@@ -628,6 +627,11 @@ impl Adjacency {
             return None;
         }
         Some(end)
+    }
+
+    pub(crate) fn fit(&mut self) {
+        self.pages.fit();
+        self.blocks.fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {

@@ -195,6 +195,18 @@ impl Arena {
         moved
     }
 
+    /// Gives back what lies behind the last blob of each segment.
+    pub(crate) fn fit(&mut self) {
+        self.segments.iter_mut().for_each(|segment| segment.bytes.shrink_to_fit());
+        let last =
+            self.segments.iter().rposition(|segment| segment.bytes.capacity() > 0).map_or(0, |last| last + 1);
+        self.segments.truncate(last);
+        self.segments.shrink_to_fit();
+        self.vacant.retain(|&segment| (segment as usize) < last);
+        self.vacant.shrink_to_fit();
+        self.sparse.shrink_to_fit();
+    }
+
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let bytes: usize = self.segments.iter().map(|segment| segment.bytes.capacity()).sum();
         (bytes + self.segments.capacity() * size_of::<Segment>()) as u64
@@ -263,7 +275,7 @@ mod tests {
     fn empty(arena: &mut Arena, work: usize, places: &mut [Blob]) {
         let moved = arena.empty(work, |owner, blob| places[owner as usize] == blob);
         let bytes: usize = moved.iter().map(|(_, blob)| arena.get(*blob).len()).sum();
-        assert!(bytes <= work + SEGMENT, "{bytes} for {work}");
+        assert!(bytes <= work + SEGMENT / 4, "{bytes} for {work}");
         for (owner, blob) in moved {
             places[owner as usize] = blob;
         }

@@ -108,12 +108,17 @@ impl Blocks {
         slab.used += 1;
         let offset = if slab.free == END {
             let offset = slab.words.len();
+            let end = offset + capacity;
             if is_first && self.in_class[class] > 1 {
                 // But for the first of a class, memory comes at once: no copies while it fills. The first grows by
                 // doubling, for it may stay nearly empty.
                 slab.words.reserve_exact(SLAB_WORDS);
+            } else if slab.words.capacity() < end {
+                // Not beyond what a slab holds, as it would after it was fitted.
+                slab.words
+                    .reserve_exact((slab.words.capacity() * 2).clamp(end, SLAB_WORDS.max(end)) - offset);
             }
-            slab.words.resize(offset + capacity, 0);
+            slab.words.resize(end, 0);
             self.begun_words += capacity;
             offset
         } else {
@@ -274,6 +279,18 @@ impl Blocks {
                 self.open[class_of(slab.block as usize).0].push(number as u32);
             }
         }
+    }
+
+    /// Gives back what lies behind the last block of each slab: it is resident where the allocator had it from
+    /// something that was freed.
+    pub(crate) fn fit(&mut self) {
+        self.slabs.iter_mut().for_each(|slab| slab.words.shrink_to_fit());
+        self.open.iter_mut().for_each(Vec::shrink_to_fit);
+        let last = self.slabs.iter().rposition(|slab| slab.used > 0).map_or(0, |last| last + 1);
+        self.slabs.truncate(last);
+        self.slabs.shrink_to_fit();
+        self.vacant.retain(|&number| (number as usize) < last);
+        self.vacant.shrink_to_fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {

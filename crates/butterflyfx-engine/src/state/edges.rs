@@ -271,19 +271,21 @@ impl Edges {
         self.ends.truncate(length.div_ceil(ENDS));
         let in_last = length - length.saturating_sub(1) / ENDS * ENDS;
         match self.ends.last_mut() {
-            Some(Ends::Narrow(ends)) => {
-                ends.truncate(in_last);
-                ends.shrink_to_fit();
-            }
-            Some(Ends::Wide(ends)) => {
-                ends.truncate(in_last);
-                ends.shrink_to_fit();
-            }
+            Some(Ends::Narrow(ends)) => ends.truncate(in_last),
+            Some(Ends::Wide(ends)) => ends.truncate(in_last),
             None => {}
         }
         self.kinds.truncate(length.div_ceil(KINDS));
         if let Some(last) = self.kinds.len().checked_sub(1) {
             self.pack_segment(last, length - last * KINDS);
+        }
+    }
+
+    pub(crate) fn fit(&mut self) {
+        match self.ends.last_mut() {
+            Some(Ends::Narrow(ends)) => ends.shrink_to_fit(),
+            Some(Ends::Wide(ends)) => ends.shrink_to_fit(),
+            None => {}
         }
         self.ends.shrink_to_fit();
         self.kinds.shrink_to_fit();

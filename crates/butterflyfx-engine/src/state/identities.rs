@@ -513,10 +513,14 @@ impl Identities {
         }
         if end == buckets {
             self.blocks.stop_draining();
-            self.directory.fit();
             return None;
         }
         Some(end)
+    }
+
+    pub(crate) fn fit(&mut self) {
+        self.blocks.fit();
+        self.directory.fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {

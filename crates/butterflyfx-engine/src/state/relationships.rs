@@ -315,6 +315,14 @@ impl Relationships {
         self.edges.truncate(length);
     }
 
+    /// Gives back what is kept for more.
+    pub(crate) fn fit(&mut self) {
+        self.edges.fit();
+        self.ages.fit();
+        self.identities.fit();
+        self.arena.fit();
+    }
+
     pub(crate) fn identities_mut(&mut self) -> &mut Identities {
         &mut self.identities
     }

@@ -447,8 +447,16 @@ impl Substrates {
     pub(crate) fn truncate(&mut self, length: u32) {
         self.ids.truncate(length);
         self.places.truncate(length);
+    }
+
+    /// Gives back what is kept for more.
+    pub(crate) fn fit(&mut self) {
         self.ids.fit();
         self.places.fit();
+        self.ages.fit();
+        self.identities.fit();
+        self.arena.fit();
+        self.buffer = Vec::new();
     }
 
     pub(crate) fn identities_mut(&mut self) -> &mut Identities {
