@@ -198,13 +198,16 @@ impl Arena {
     /// Gives back what lies behind the last blob of each segment.
     pub(crate) fn fit(&mut self) {
         self.segments.iter_mut().for_each(|segment| segment.bytes.shrink_to_fit());
-        let last =
-            self.segments.iter().rposition(|segment| segment.bytes.capacity() > 0).map_or(0, |last| last + 1);
-        self.segments.truncate(last);
+        let used =
+            |(at, segment): (usize, &Segment)| !segment.bytes.is_empty() || self.current == Some(at as u32);
+        let end = self.segments.len()
+            - self.segments.iter().enumerate().rev().take_while(|&one| !used(one)).count();
+        self.segments.truncate(end);
         self.segments.shrink_to_fit();
-        self.vacant.retain(|&segment| (segment as usize) < last);
+        self.vacant.retain(|&segment| (segment as usize) < end);
+        // The first is used again first.
+        self.vacant.sort_unstable_by(|a, b| b.cmp(a));
         self.vacant.shrink_to_fit();
-        self.sparse.shrink_to_fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {

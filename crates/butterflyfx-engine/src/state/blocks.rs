@@ -233,7 +233,7 @@ impl Blocks {
     /// Whether holes are worth draining: over a sixteenth of all, and more than a little; and whether
     /// there has been a change since it was tried last.
     pub(crate) fn wants_draining(&self) -> bool {
-        let spare = if cfg!(test) { SLAB_WORDS } else { SLAB_WORDS / 32 };
+        let spare = SLAB_WORDS / 32;
         let changed = self.used_words.abs_diff(self.drained_at);
         self.begun_words > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
     }
@@ -286,11 +286,6 @@ impl Blocks {
     pub(crate) fn fit(&mut self) {
         self.slabs.iter_mut().for_each(|slab| slab.words.shrink_to_fit());
         self.open.iter_mut().for_each(Vec::shrink_to_fit);
-        let last = self.slabs.iter().rposition(|slab| slab.used > 0).map_or(0, |last| last + 1);
-        self.slabs.truncate(last);
-        self.slabs.shrink_to_fit();
-        self.vacant.retain(|&number| (number as usize) < last);
-        self.vacant.shrink_to_fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
@@ -393,6 +388,13 @@ mod tests {
         }
         blocks.stop_draining();
         assert!(!blocks.wants_draining());
+        blocks.fit();
+        let held_bytes: usize = held.iter().map(|&block| blocks.get(block).len() * 4).sum();
+        assert!(
+            blocks.allocated_bytes() < held_bytes as u64 + 20_000,
+            "{} for {held_bytes}",
+            blocks.allocated_bytes()
+        );
         // A few slabs of each class stay half full.
         assert!(blocks.allocated_bytes() < full / 10 + 600_000, "{} of {full}", blocks.allocated_bytes());
         held.into_iter().for_each(|block| blocks.free(block));
