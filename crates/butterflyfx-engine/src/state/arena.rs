@@ -277,6 +277,7 @@ mod tests {
     /// Does some work on sparse segments, for owners whose places are these.
     fn empty(arena: &mut Arena, work: usize, places: &mut [Blob]) {
         let moved = arena.empty(work, |owner, blob| places[owner as usize] == blob);
+        assert!(moved.len() * LOOK < work + LOOK, "{} blobs for {work}", moved.len());
         let bytes: usize = moved.iter().map(|(_, blob)| arena.get(*blob).len()).sum();
         assert!(bytes <= work + SEGMENT / 4, "{bytes} for {work}");
         for (owner, blob) in moved {
