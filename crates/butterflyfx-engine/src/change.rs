@@ -185,6 +185,7 @@ impl Engine {
         }
         state.remove_substrate(slot);
         state.tidy_owed();
+        give_way(state);
         Ok(())
     }
 
@@ -280,6 +281,7 @@ impl Engine {
         let slot = state.find_relationship(id).ok_or(EngineError::RelationshipNotFound(id))?;
         state.remove_relationship(slot);
         state.tidy_owed();
+        give_way(state);
         Ok(())
     }
 
@@ -337,6 +339,13 @@ fn relate(
     state.relationships.check_room(1)?;
     state.push_relationship(new.id, new.stored(now, ends));
     Ok(Created { item: new.created(now), is_new })
+}
+
+/// Lets the lock go to whoever waits for it, and the processor to whoever has been waiting for that: whoever deletes
+/// very many one after the other would else be interrupted with the lock in hand, for as long as others have the processor.
+fn give_way(state: RwLockWriteGuard<'_, State>) {
+    RwLockWriteGuard::unlock_fair(state);
+    std::thread::yield_now();
 }
 
 fn in_steps<T>(items: Vec<T>, mut step: impl FnMut(std::iter::Take<&mut std::vec::IntoIter<T>>)) {

@@ -526,7 +526,10 @@ impl Draft<'_> {
             state.tidy_owed();
             RwLockWriteGuard::unlock_fair(state);
             done += count;
-            std::thread::yield_now();
+            // Not once all is done: those who wait for the answer would wait for a processor first.
+            if left.len() > 0 {
+                std::thread::yield_now();
+            }
         }
         for metadata_key in declared {
             while !engine.state.write().fill_index(&metadata_key, FILL_STEP) {

@@ -319,6 +319,7 @@ impl Engine {
             let mut state = self.state.write();
             let has_more = state.tidy(TIDY_SLOTS, true);
             RwLockWriteGuard::unlock_fair(state);
+            std::thread::yield_now();
             has_more
         })
     }

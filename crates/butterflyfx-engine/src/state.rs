@@ -21,6 +21,7 @@ mod large;
 pub(crate) mod metadata;
 mod numbers;
 pub(crate) mod relationships;
+mod sparse;
 pub(crate) mod substrates;
 pub(crate) mod tidy;
 pub(crate) mod vocabulary;

@@ -629,6 +629,11 @@ impl Adjacency {
         Some(end)
     }
 
+    pub(crate) fn fit(&mut self) {
+        self.pages.fit();
+        self.blocks.fit();
+    }
+
     pub(crate) fn allocated_bytes(&self) -> u64 {
         self.pages.allocated_bytes()
             + self.blocks.allocated_bytes()

@@ -163,6 +163,11 @@ impl Ages {
         }
     }
 
+    pub(crate) fn fit(&mut self) {
+        self.times.fit();
+        self.kept.fit();
+    }
+
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let pass =
             self.pass.as_ref().map_or(0, |pass| pass.times.allocated_bytes() + pass.kept.allocated_bytes());

@@ -108,12 +108,17 @@ impl Blocks {
         slab.used += 1;
         let offset = if slab.free == END {
             let offset = slab.words.len();
+            let end = offset + capacity;
             if is_first && self.in_class[class] > 1 {
                 // But for the first of a class, memory comes at once: no copies while it fills. The first grows by
                 // doubling, for it may stay nearly empty.
                 slab.words.reserve_exact(SLAB_WORDS);
+            } else if slab.words.capacity() < end {
+                // Not beyond what a slab holds, as it would after it was fitted.
+                slab.words
+                    .reserve_exact((slab.words.capacity() * 2).clamp(end, SLAB_WORDS.max(end)) - offset);
             }
-            slab.words.resize(offset + capacity, 0);
+            slab.words.resize(end, 0);
             self.begun_words += capacity;
             offset
         } else {
@@ -228,7 +233,7 @@ impl Blocks {
     /// Whether holes are worth draining: over a sixteenth of all, and more than a little; and whether
     /// there has been a change since it was tried last.
     pub(crate) fn wants_draining(&self) -> bool {
-        let spare = if cfg!(test) { SLAB_WORDS } else { SLAB_WORDS / 4 };
+        let spare = SLAB_WORDS / 32;
         let changed = self.used_words.abs_diff(self.drained_at);
         self.begun_words > self.used_words + self.used_words / 16 + spare && changed > self.used_words / 16
     }
@@ -274,6 +279,13 @@ impl Blocks {
                 self.open[class_of(slab.block as usize).0].push(number as u32);
             }
         }
+    }
+
+    /// Gives back what lies behind the last block of each slab: it is resident where the allocator had it from
+    /// something that was freed.
+    pub(crate) fn fit(&mut self) {
+        self.slabs.iter_mut().for_each(|slab| slab.words.shrink_to_fit());
+        self.open.iter_mut().for_each(Vec::shrink_to_fit);
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
@@ -376,6 +388,13 @@ mod tests {
         }
         blocks.stop_draining();
         assert!(!blocks.wants_draining());
+        blocks.fit();
+        let held_bytes: usize = held.iter().map(|&block| blocks.get(block).len() * 4).sum();
+        assert!(
+            blocks.allocated_bytes() < held_bytes as u64 + 20_000,
+            "{} for {held_bytes}",
+            blocks.allocated_bytes()
+        );
         // A few slabs of each class stay half full.
         assert!(blocks.allocated_bytes() < full / 10 + 600_000, "{} of {full}", blocks.allocated_bytes());
         held.into_iter().for_each(|block| blocks.free(block));

@@ -38,7 +38,7 @@ impl<T: Copy> Column<T> {
 
     pub(crate) fn push(&mut self, value: T) {
         match self.segments.last_mut() {
-            Some(last) if last.len() < SEGMENT => last.push(value),
+            Some(last) if last.len() < SEGMENT => push_within(last, value, SEGMENT),
             Some(_) => {
                 let mut segment = Vec::with_capacity(SEGMENT);
                 segment.push(value);
@@ -54,17 +54,37 @@ impl<T: Copy> Column<T> {
         self.segments.truncate(length.div_ceil(SEGMENT));
         if let Some(last) = self.segments.last_mut() {
             last.truncate(length - (length - 1) / SEGMENT * SEGMENT);
-        }
-        if let [only] = self.segments.as_mut_slice() {
-            only.shrink_to(only.len() * 2);
+            // Not each time that a little is taken away: see `fit` for the rest.
+            if last.len() <= last.capacity() / 4 {
+                last.shrink_to(last.len() * 2);
+            }
         }
         self.segments.shrink_to(self.segments.len() * 2);
+    }
+
+    /// Gives back what lies behind the end, which is resident where it has been written to.
+    pub(crate) fn fit(&mut self) {
+        if let Some(last) = self.segments.last_mut() {
+            last.shrink_to_fit();
+        }
+        self.segments.shrink_to_fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let elements: usize = self.segments.iter().map(Vec::capacity).sum();
         (elements * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()) as u64
     }
+}
+
+/// Adds to a vector that will hold at most `most`: growing by doubling must not overshoot that, as it would after the
+/// vector was shrunk.
+#[inline]
+pub(crate) fn push_within<T>(vector: &mut Vec<T>, value: T, most: usize) {
+    if vector.len() == vector.capacity() {
+        let target = (vector.len() * 2).clamp(4, most.max(4));
+        vector.reserve_exact(target.saturating_sub(vector.len()).max(1));
+    }
+    vector.push(value);
 }
 
 #[cfg(test)]
@@ -97,5 +117,24 @@ mod tests {
         }
         column.push(9);
         assert_eq!((column.len(), column.get(0)), (1, 9));
+    }
+
+    #[test]
+    fn what_is_truncated_gives_its_memory_back() {
+        let check = |length: u32| {
+            let mut column = Column::default();
+            (0..SEGMENT as u32 * 3).for_each(|at| column.push(at));
+            column.truncate(length);
+            column.fit();
+            let bytes = 4 * u64::from(length) + 200;
+            assert!(column.allocated_bytes() <= bytes, "{} for {length}", column.allocated_bytes());
+            // And grows again within its segments.
+            (length..SEGMENT as u32 * 2).for_each(|at| column.push(at));
+            assert!(column.allocated_bytes() <= 4 * SEGMENT as u64 * 2 + 200);
+            assert!((0..SEGMENT as u32 * 2).all(|at| column.get(at) == at));
+        };
+        [1, 100, SEGMENT as u32 - 1, SEGMENT as u32, SEGMENT as u32 + 1, SEGMENT as u32 + 40_000]
+            .into_iter()
+            .for_each(check);
     }
 }

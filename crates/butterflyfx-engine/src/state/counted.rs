@@ -5,6 +5,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
+/// Fewer are not worth giving back.
+const SMALL: usize = 64;
+
 #[derive(Debug)]
 struct Entry<T> {
     thing: Arc<T>,
@@ -37,7 +40,10 @@ impl<T> Counted<T> {
             return (number, false);
         }
         let entry = Some(Entry { thing: Arc::clone(thing), uses: 1 });
-        let number = match self.vacant.pop() {
+        // Vacant numbers at the end were forgotten with it.
+        let vacant =
+            std::iter::from_fn(|| self.vacant.pop()).find(|&number| (number as usize) < self.entries.len());
+        let number = match vacant {
             Some(number) => {
                 self.entries[number as usize] = entry;
                 number
@@ -62,7 +68,24 @@ impl<T> Counted<T> {
         let thing = slot.take()?.thing;
         self.numbers.remove(&Arc::as_ptr(&thing).addr());
         self.vacant.push(number);
+        self.shrink();
         Some(thing)
+    }
+
+    /// Gives memory back once three quarters are not in use.
+    fn shrink(&mut self) {
+        while let Some(None) = self.entries.last() {
+            self.entries.pop();
+        }
+        let length = self.entries.len();
+        if length.max(SMALL) * 4 < self.entries.capacity() {
+            self.entries.shrink_to(length * 2);
+            self.vacant.retain(|&number| (number as usize) < length);
+            self.vacant.shrink_to(self.vacant.len() * 2);
+        }
+        if self.numbers.len().max(SMALL) * 4 < self.numbers.capacity() {
+            self.numbers.shrink_to(self.numbers.len() * 2);
+        }
     }
 
     /// The thing with this number, which a substrate holds.
@@ -102,5 +125,25 @@ mod tests {
         assert_eq!(counted.release(0), Some(a));
         assert_eq!((counted.get(0), counted.len()), (None, 1));
         assert_eq!(counted.add(&Arc::new("c")), (0, true));
+    }
+
+    #[test]
+    fn memory_comes_back() {
+        let mut counted = Counted::default();
+        let things: Vec<Arc<u32>> = (0..20_000).map(Arc::new).collect();
+        let numbers: Vec<u32> = things.iter().map(|thing| counted.add(thing).0).collect();
+        let full = counted.allocated_bytes();
+        let stays = |at: usize| at == 7 || at == 1000;
+        for at in (0..things.len()).filter(|&at| !stays(at)) {
+            assert!(counted.release(numbers[at]).is_some());
+        }
+        assert!(counted.allocated_bytes() < full / 10, "{} of {full}", counted.allocated_bytes());
+        // Numbers are given again, each once.
+        let again: std::collections::BTreeSet<u32> =
+            things.iter().map(|thing| counted.add(thing).0).collect();
+        assert_eq!((again.len(), counted.len()), (things.len(), things.len()));
+        assert!(
+            (0..things.len()).filter(|&at| stays(at)).all(|at| counted.get(numbers[at]) == Some(&things[at]))
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! number less than 2^24, and next to nothing for the kind where neighbours are of one kind.
 
 use crate::model::{RelationshipType, TypeSet};
+use crate::state::column::push_within;
 use std::ops::Range;
 
 /// Edges of a segment of ends, and of a segment of kinds.
@@ -195,11 +196,11 @@ impl Edges {
         match &mut self.ends[segment] {
             // Nearly always.
             Ends::Narrow(ends) if is_of_a_kind && fits(edge.source, edge.target) => {
-                ends.push(narrow(edge.source, edge.target));
+                push_within(ends, narrow(edge.source, edge.target), ENDS);
                 return;
             }
-            Ends::Narrow(ends) => ends.push([0; 6]),
-            Ends::Wide(ends) => ends.push([0; 2]),
+            Ends::Narrow(ends) => push_within(ends, [0; 6], ENDS),
+            Ends::Wide(ends) => push_within(ends, [0; 2], ENDS),
         }
         self.set(slot, edge);
     }
@@ -247,32 +248,44 @@ impl Edges {
         self.set_ends(slot, DEAD, 0);
     }
 
-    /// Forgets everything from a slot on. Segments of kinds that became one kind pack again.
+    /// Packs kinds that have become one kind, after the last of their segment was set.
+    pub(crate) fn pack(&mut self, slot: u32) {
+        if (slot as usize + 1).is_multiple_of(KINDS) {
+            self.pack_segment(slot as usize / KINDS, KINDS);
+        }
+    }
+
+    fn pack_segment(&mut self, at: usize, used: usize) {
+        if let Some(Kinds::Each(kinds)) = self.kinds.get(at)
+            && let [first, rest @ ..] = &kinds[..used]
+            && rest.iter().all(|kind| kind == first)
+        {
+            self.kinds[at] = Kinds::Same(*first);
+        }
+    }
+
+    /// Forgets everything from a slot on.
     pub(crate) fn truncate(&mut self, length: u32) {
         self.length = length;
         let length = length as usize;
         self.ends.truncate(length.div_ceil(ENDS));
         let in_last = length - length.saturating_sub(1) / ENDS * ENDS;
         match self.ends.last_mut() {
-            Some(Ends::Narrow(ends)) => {
-                ends.truncate(in_last);
-                ends.shrink_to_fit();
-            }
-            Some(Ends::Wide(ends)) => {
-                ends.truncate(in_last);
-                ends.shrink_to_fit();
-            }
+            Some(Ends::Narrow(ends)) => ends.truncate(in_last),
+            Some(Ends::Wide(ends)) => ends.truncate(in_last),
             None => {}
         }
         self.kinds.truncate(length.div_ceil(KINDS));
-        let count = self.kinds.len();
-        for (at, segment) in self.kinds.iter_mut().enumerate() {
-            if let Kinds::Each(kinds) = segment {
-                let used = if at + 1 == count { length - at * KINDS } else { KINDS };
-                if kinds[..used].iter().all(|kind| *kind == kinds[0]) {
-                    *segment = Kinds::Same(kinds[0]);
-                }
-            }
+        if let Some(last) = self.kinds.len().checked_sub(1) {
+            self.pack_segment(last, length - last * KINDS);
+        }
+    }
+
+    pub(crate) fn fit(&mut self) {
+        match self.ends.last_mut() {
+            Some(Ends::Narrow(ends)) => ends.shrink_to_fit(),
+            Some(Ends::Wide(ends)) => ends.shrink_to_fit(),
+            None => {}
         }
         self.ends.shrink_to_fit();
         self.kinds.shrink_to_fit();

@@ -499,9 +499,16 @@ impl Identities {
         let end = from.saturating_add(work).min(buckets);
         for bucket in from..end {
             let block = self.directory.get(bucket);
-            let moved = self.blocks.moved(block);
+            if block == NONE {
+                continue;
+            }
+            // Deletes leave some room in a bucket, so that not each of them moves it.
+            let length = self.length(self.blocks.get(block));
+            let words = words_for(length);
+            let moved = self.blocks.resized(block, words, words);
             if moved != block {
                 *self.directory.get_mut(bucket) = moved;
+                self.vacate_from(bucket, length);
             }
         }
         if end == buckets {
@@ -509,6 +516,11 @@ impl Identities {
             return None;
         }
         Some(end)
+    }
+
+    pub(crate) fn fit(&mut self) {
+        self.blocks.fit();
+        self.directory.fit();
     }
 
     pub(crate) fn allocated_bytes(&self) -> u64 {

@@ -101,6 +101,11 @@ impl Numbers {
         low as u32
     }
 
+    pub(crate) fn fit(&mut self) {
+        self.heads.fit();
+        self.words.fit();
+    }
+
     pub(crate) fn allocated_bytes(&self) -> u64 {
         self.heads.allocated_bytes() + self.words.allocated_bytes() + (self.open.capacity() * 8) as u64
     }

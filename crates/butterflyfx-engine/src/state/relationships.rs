@@ -14,13 +14,17 @@ use crate::state::edges::{Edge, Edges};
 use crate::state::encoding::Reader;
 use crate::state::identities::Identities;
 use crate::state::metadata;
+use crate::state::sparse::Sparse;
 use crate::state::vocabulary::Vocabulary;
 use crate::state::{RELATIONSHIP_BITS, RELATIONSHIPS_MAX};
 use butterflyfx_formula::document::Document;
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// Fewer names of bindings are not worth giving back.
+const NAMES_SMALL: usize = 64;
 
 /// Which parameters of its source a relationship binds to its target's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +42,11 @@ pub(crate) struct Relationships {
     identities: Identities,
     arena: Arena,
     /// Constraints and lineage where there are any, by slot.
-    documents: HashMap<u32, Blob, RandomState>,
+    documents: Sparse<Blob>,
     /// By slot.
-    bindings: HashMap<u32, Binding, RandomState>,
+    bindings: Sparse<Binding>,
     /// Slots of the binding relationships of a source, oldest first, by the source's slot.
-    bindings_of: HashMap<u32, SmallVec<[u32; 2]>, RandomState>,
+    bindings_of: Sparse<SmallVec<[u32; 2]>>,
     /// Names that bindings share.
     names: HashSet<Arc<str>, RandomState>,
     alive: u32,
@@ -79,9 +83,9 @@ impl Relationships {
             ages: Ages::default(),
             identities: Identities::new(RELATIONSHIP_BITS),
             arena: Arena::default(),
-            documents: HashMap::default(),
-            bindings: HashMap::default(),
-            bindings_of: HashMap::default(),
+            documents: Sparse::default(),
+            bindings: Sparse::default(),
+            bindings_of: Sparse::default(),
             names: HashSet::default(),
             alive: 0,
             by_type: [0; 15],
@@ -133,11 +137,11 @@ impl Relationships {
 
     /// The binding relationships of a source, oldest first.
     pub(crate) fn bindings_of(&self, source: u32) -> &[u32] {
-        self.bindings_of.get(&source).map_or(&[], |slots| slots)
+        self.bindings_of.get(source).map_or(&[], |slots| slots)
     }
 
     pub(crate) fn binding(&self, slot: u32) -> Option<&Binding> {
-        self.bindings.get(&slot)
+        self.bindings.get(slot)
     }
 
     /// The relationship, its ends' identities given by `id_of`, but without its own.
@@ -171,13 +175,13 @@ impl Relationships {
         if !self.edge(slot).kind.is_documented() {
             return 0;
         }
-        self.documents.get(&slot).map_or(0, |&blob| self.arena.get(blob).len())
+        self.documents.get(slot).map_or(0, |&blob| self.arena.get(blob).len())
     }
 
     /// Constraints and lineage.
     #[cold]
     pub(crate) fn documents(&self, slot: u32, vocabulary: &Vocabulary) -> (Document, Document) {
-        let Some(&blob) = self.documents.get(&slot) else {
+        let Some(&blob) = self.documents.get(slot) else {
             return (Document::Map(Vec::new()), Document::Null);
         };
         let mut reader = Reader::new(self.arena.get(blob));
@@ -229,7 +233,10 @@ impl Relationships {
             edge.kind = edge.kind.binding();
             let names = binding.names.iter().map(|name| self.share(name)).collect();
             self.bindings.insert(slot, Binding { names, collect: binding.collect });
-            self.bindings_of.entry(edge.source).or_default().push(slot);
+            match self.bindings_of.get_mut(edge.source) {
+                Some(slots) => slots.push(slot),
+                None => self.bindings_of.insert(edge.source, SmallVec::from_slice(&[slot])),
+            }
         }
         self.edges.push(edge);
         self.ages.push(created_at.0);
@@ -256,7 +263,7 @@ impl Relationships {
         self.alive -= 1;
         self.by_type[edge.kind.rel_type() as usize] -= 1;
         if edge.kind.is_documented()
-            && let Some(blob) = self.documents.remove(&slot)
+            && let Some(blob) = self.documents.remove(slot)
         {
             self.arena.free(blob);
             self.settle();
@@ -271,18 +278,19 @@ impl Relationships {
         let edge = self.edge(from);
         self.identities.renumber(identity(edge, id_of).0, from, to);
         self.edges.set(to, edge);
+        self.edges.pack(to);
         self.edges.kill(from);
         if edge.kind.is_documented()
-            && let Some(blob) = self.documents.remove(&from)
+            && let Some(blob) = self.documents.remove(from)
         {
             self.arena.set_owner(blob, to);
             self.documents.insert(to, blob);
         }
         if edge.kind.is_binding() {
-            if let Some(binding) = self.bindings.remove(&from) {
+            if let Some(binding) = self.bindings.remove(from) {
                 self.bindings.insert(to, binding);
             }
-            if let Some(slots) = self.bindings_of.get_mut(&edge.source) {
+            if let Some(slots) = self.bindings_of.get_mut(edge.source) {
                 slots.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
             }
         }
@@ -297,7 +305,7 @@ impl Relationships {
 
     /// Follows a source that got another number.
     pub(crate) fn renumber_bindings(&mut self, from: u32, to: u32) {
-        if let Some(slots) = self.bindings_of.remove(&from) {
+        if let Some(slots) = self.bindings_of.remove(from) {
             self.bindings_of.insert(to, slots);
         }
     }
@@ -305,14 +313,14 @@ impl Relationships {
     /// Forgets the slots from `length` on, which are dead.
     pub(crate) fn truncate(&mut self, length: u32) {
         self.edges.truncate(length);
-        if self.documents.len() * 4 < self.documents.capacity() {
-            self.documents.shrink_to_fit();
-        }
-        if self.bindings.len() * 4 < self.bindings.capacity() {
-            self.bindings.shrink_to_fit();
-            self.bindings_of.shrink_to_fit();
-            self.names.shrink_to_fit();
-        }
+    }
+
+    /// Gives back what is kept for more.
+    pub(crate) fn fit(&mut self) {
+        self.edges.fit();
+        self.ages.fit();
+        self.identities.fit();
+        self.arena.fit();
     }
 
     pub(crate) fn identities_mut(&mut self) -> &mut Identities {
@@ -324,18 +332,15 @@ impl Relationships {
     }
 
     pub(crate) fn memory(&self) -> [(&'static str, u64); 5] {
-        let bindings = self.bindings.allocation_size()
-            + self.bindings_of.allocation_size()
+        let bindings = self.bindings.allocated_bytes() as usize
+            + self.bindings_of.allocated_bytes() as usize
             + self.names.allocation_size()
             + self.names.iter().map(|name| name.len() + 16).sum::<usize>();
         [
             ("relationships", self.edges.allocated_bytes()),
             ("relationship_identities", self.identities.allocated_bytes()),
             ("relationship_ages", self.ages.allocated_bytes()),
-            (
-                "constraints_and_lineage",
-                self.arena.allocated_bytes() + self.documents.allocation_size() as u64,
-            ),
+            ("constraints_and_lineage", self.arena.allocated_bytes() + self.documents.allocated_bytes()),
             ("bindings", bindings as u64),
         ]
     }
@@ -345,29 +350,48 @@ impl Relationships {
     }
 
     fn unbind(&mut self, slot: u32, source: u32) {
-        if let Some(binding) = self.bindings.remove(&slot) {
+        if let Some(binding) = self.bindings.remove(slot) {
             for name in &binding.names {
                 // The table's and this one.
                 if Arc::strong_count(name) <= 2 {
                     self.names.remove(&**name);
                 }
             }
+            if self.names.len().max(NAMES_SMALL) * 4 < self.names.capacity() {
+                self.names.shrink_to(self.names.len() * 2);
+            }
         }
-        if let Some(slots) = self.bindings_of.get_mut(&source) {
+        if let Some(slots) = self.bindings_of.get_mut(source) {
             slots.retain(|one| *one != slot);
             if slots.is_empty() {
-                self.bindings_of.remove(&source);
+                self.bindings_of.remove(source);
             }
         }
     }
 
+    /// See [`Substrates::settle`](super::substrates::Substrates).
     fn settle(&mut self) {
-        while let Some(segment) = self.arena.next_sparse() {
-            let documents = &self.documents;
-            let moved = self.arena.empty(segment, |owner, blob| documents.get(&owner) == Some(&blob));
-            for (owner, blob) in moved {
-                self.documents.insert(owner, blob);
-            }
+        let work = self.arena.owed();
+        if work > 0 {
+            self.empty(work);
+        }
+    }
+
+    pub(crate) fn wants_mending(&self) -> bool {
+        self.arena.wants_mending()
+    }
+
+    /// Mends holes between documents, a piece of work in bytes.
+    pub(crate) fn mend(&mut self, work: usize) {
+        self.arena.begin_mending();
+        self.empty(work);
+    }
+
+    fn empty(&mut self, work: usize) {
+        let documents = &self.documents;
+        let moved = self.arena.empty(work, |owner, blob| documents.get(owner) == Some(&blob));
+        for (owner, blob) in moved {
+            self.documents.insert(owner, blob);
         }
     }
 }

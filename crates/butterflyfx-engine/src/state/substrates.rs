@@ -15,14 +15,13 @@ use crate::state::counted::Counted;
 use crate::state::encoding::{Reader, put_int, put_length};
 use crate::state::identities::Identities;
 use crate::state::metadata;
+use crate::state::sparse::Sparse;
 use crate::state::vocabulary::Vocabulary;
 use crate::state::{SUBSTRATE_BITS, SUBSTRATES_MAX, constants};
 use butterflyfx_formula::document::Document;
 use butterflyfx_formula::formula::{ExpressionType, Formula, Template};
 use butterflyfx_formula::shape::{Checked, Numbers, Shape};
 use butterflyfx_formula::value::Value;
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -107,7 +106,7 @@ pub(crate) struct Substrates {
     shapes: Counted<Shape>,
     templates: Counted<Template>,
     /// By slot.
-    values: HashMap<u32, Values, RandomState>,
+    values: Sparse<Values>,
     alive: u32,
     by_type: [u64; 3],
     /// Whether each was created no earlier than the one before; then creation time needs no sort.
@@ -127,7 +126,7 @@ impl Substrates {
             arena: Arena::default(),
             shapes: Counted::default(),
             templates: Counted::default(),
-            values: HashMap::default(),
+            values: Sparse::default(),
             alive: 0,
             by_type: [0; 3],
             created_in_order: true,
@@ -269,7 +268,7 @@ impl Substrates {
                 let template = Arc::clone(self.templates.get(template)?);
                 if constants.is_empty()
                     && !self.values.is_empty()
-                    && let Some(values) = self.values.get(&slot)
+                    && let Some(values) = self.values.get(slot)
                 {
                     let Values { constants, defaults } = values.clone();
                     return Some(Formula { template, constants, defaults });
@@ -424,7 +423,7 @@ impl Substrates {
         let ids = &self.ids;
         self.identities.remove(ids.get(slot), |slot| ids.get(slot));
         self.disown(slot);
-        self.values.remove(&slot);
+        self.values.remove(slot);
         self.arena.free(self.places.get(slot).blob());
         *self.places.get_mut(slot) = Place(DEAD);
         self.alive -= 1;
@@ -439,7 +438,7 @@ impl Substrates {
         *self.places.get_mut(from) = Place(DEAD);
         self.identities.renumber(id, from, to);
         self.arena.set_owner(place.blob(), to);
-        if let Some(values) = self.values.remove(&from) {
+        if let Some(values) = self.values.remove(from) {
             self.values.insert(to, values);
         }
     }
@@ -448,6 +447,16 @@ impl Substrates {
     pub(crate) fn truncate(&mut self, length: u32) {
         self.ids.truncate(length);
         self.places.truncate(length);
+    }
+
+    /// Gives back what is kept for more.
+    pub(crate) fn fit(&mut self) {
+        self.ids.fit();
+        self.places.fit();
+        self.ages.fit();
+        self.identities.fit();
+        self.arena.fit();
+        self.buffer = Vec::new();
     }
 
     pub(crate) fn identities_mut(&mut self) -> &mut Identities {
@@ -468,7 +477,7 @@ impl Substrates {
                 "formulas",
                 self.templates.allocated_bytes()
                     + self.shapes.allocated_bytes()
-                    + self.values.allocation_size() as u64
+                    + self.values.allocated_bytes()
                     + self.values.values().map(values_bytes).sum::<u64>(),
             ),
         ]
@@ -541,7 +550,7 @@ impl Substrates {
     /// Undoes what [`Substrates::adopt`] counted.
     fn disown(&mut self, slot: u32) {
         self.by_type[self.kind(slot) as usize] -= 1;
-        self.values.remove(&slot);
+        self.values.remove(slot);
         let (shape, mut template) = match self.record(slot).text {
             StoredText::Shaped(number, ..) => (Some(number), None),
             StoredText::Whole { template, .. } => (None, Some(template)),
@@ -561,20 +570,35 @@ impl Substrates {
         }
     }
 
-    /// Empties segments of the arena that have become sparse.
+    /// Empties segments of the arena that have become sparse, as far as freed records pay for it.
     fn settle(&mut self) {
-        while let Some(segment) = self.arena.next_sparse() {
-            let places = &self.places;
-            let moved = self.arena.empty(segment, |owner, blob| {
-                (owner as usize) < places.len() && {
-                    let place = places.get(owner);
-                    place.is_alive() && place.blob() == blob
-                }
-            });
-            for (owner, blob) in moved {
-                let place = self.places.get_mut(owner);
-                *place = Place(place.0 & FLAGS | blob.to_bits());
+        let work = self.arena.owed();
+        if work > 0 {
+            self.empty(work);
+        }
+    }
+
+    pub(crate) fn wants_mending(&self) -> bool {
+        self.arena.wants_mending()
+    }
+
+    /// Mends holes between records, a piece of work in bytes.
+    pub(crate) fn mend(&mut self, work: usize) {
+        self.arena.begin_mending();
+        self.empty(work);
+    }
+
+    fn empty(&mut self, work: usize) {
+        let places = &self.places;
+        let moved = self.arena.empty(work, |owner, blob| {
+            (owner as usize) < places.len() && {
+                let place = places.get(owner);
+                place.is_alive() && place.blob() == blob
             }
+        });
+        for (owner, blob) in moved {
+            let place = self.places.get_mut(owner);
+            *place = Place(place.0 & FLAGS | blob.to_bits());
         }
     }
 }

@@ -4,7 +4,8 @@
 //! slots are renumbered from the first to the last, in the order of creation, each living one moving
 //! down to the lowest free number; then blocks are moved out of slabs that are mostly holes. Deletes
 //! pay for steps as they go, once more than a third of the slots is dead; and whoever has time may
-//! call for more, which mends all but the last few per cent.
+//! call for more, which mends all but the last few per cent, holes between records too, and ends with giving back what
+//! vectors keep for more.
 //!
 //! A slot that moves is followed by all that names it: its entry in the table of identities, the ends
 //! of its relationships or its entries in two lists, indexes, bindings. Long reads that have let the
@@ -28,6 +29,9 @@ const OWED_MAX: u32 = 1024;
 /// Slots of work that may be put off for the sake of long reads.
 const PUT_OFF_MAX: u64 = if cfg!(test) { 500 } else { 16_000_000 };
 
+/// Bytes of records or documents that are moved in the time of a slot.
+const MEND_PER_SLOT: usize = 64;
+
 /// What is being tidied.
 #[derive(Debug, Default)]
 pub(crate) struct Tidying {
@@ -39,6 +43,16 @@ pub(crate) struct Tidying {
     drain: Option<(Drain, u32)>,
     /// Whether renumbering has left numbers that may be packed closer.
     repack: bool,
+    /// What has spare room to give back, once all else is done.
+    unfit: Option<Part>,
+}
+
+/// What is fitted in one step: some dozens of its vectors shrink where they are, or move when they are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Substrates,
+    Relationships,
+    Adjacency,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +97,17 @@ impl State {
             return self.next(is_idle).is_some();
         }
         self.tidying.put_off = 0;
-        match self.next(is_idle) {
+        let next = self.next(is_idle);
+        if !matches!(next, None | Some(Next::Fit)) {
+            self.tidying.unfit = Some(Part::Substrates);
+        }
+        match next {
             Some(Next::Relationships) => self.renumber_relationships(work),
             Some(Next::Substrates) => self.renumber_substrates(work),
             Some(Next::Drain(drain, from)) => self.drain(drain, from, work),
+            Some(Next::MendRecords) => self.substrates.mend(work as usize * MEND_PER_SLOT),
+            Some(Next::MendDocuments) => self.relationships.mend(work as usize * MEND_PER_SLOT),
+            Some(Next::Fit) => self.fit(),
             None => return false,
         }
         self.next(is_idle).is_some()
@@ -117,6 +138,16 @@ impl State {
         }
         if substrates.wants_draining() {
             return Some(Next::Drain(Drain::SubstrateIdentities, 0));
+        }
+        // Deletes mend the larger holes as they go.
+        if is_idle && substrates.wants_mending() {
+            return Some(Next::MendRecords);
+        }
+        if is_idle && relationships.wants_mending() {
+            return Some(Next::MendDocuments);
+        }
+        if is_idle && self.tidying.unfit.is_some() {
+            return Some(Next::Fit);
         }
         None
     }
@@ -209,6 +240,26 @@ impl State {
         moved
     }
 
+    /// Gives back the room that is kept for more in one part. Mostly it is resident then, since the allocator had it
+    /// from something that was freed.
+    fn fit(&mut self) {
+        self.tidying.unfit = match self.tidying.unfit {
+            Some(Part::Substrates) => {
+                self.substrates.fit();
+                Some(Part::Relationships)
+            }
+            Some(Part::Relationships) => {
+                self.relationships.fit();
+                Some(Part::Adjacency)
+            }
+            Some(Part::Adjacency) => {
+                self.adjacency.fit();
+                None
+            }
+            None => None,
+        };
+    }
+
     fn drain(&mut self, drain: Drain, from: u32, work: u32) {
         if drain == Drain::Adjacency {
             self.tidying.repack = false;
@@ -228,4 +279,7 @@ enum Next {
     Relationships,
     Substrates,
     Drain(Drain, u32),
+    MendRecords,
+    MendDocuments,
+    Fit,
 }
