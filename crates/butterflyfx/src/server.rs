@@ -16,6 +16,7 @@ mod held;
 mod listen;
 pub mod quick;
 pub mod service;
+mod unread;
 
 use crate::app::{App, Readiness};
 use crate::config::ConfigError;

@@ -3,6 +3,7 @@
 //! Timers cost more than clocks: nothing here touches a timer. Events move a deadline, which the
 //! driver compares with the one timer it has armed.
 
+use super::unread::Unread;
 use crate::app::App;
 use crate::client::Client;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -55,6 +56,8 @@ pub(crate) struct Activity {
     given_up: AtomicBool,
     /// The number of the latest request whose body came too slowly; 0 for none.
     slow_request: AtomicU64,
+    /// What a handler leaves of the body of the request in flight; of HTTP/1 alone, where there is but one.
+    pub(super) unread: Unread,
 }
 
 impl Activity {
@@ -73,6 +76,7 @@ impl Activity {
             in_head: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             slow_request: AtomicU64::new(0),
+            unread: Unread::default(),
         }
     }
 

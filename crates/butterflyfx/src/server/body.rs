@@ -2,7 +2,10 @@
 
 use super::activity::{Activity, now_ms, to_ms};
 use super::held::Held;
+use super::unread::Rest;
 use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::fmt;
@@ -48,15 +51,47 @@ impl std::error::Error for BodyError {}
 /// A request's body. Costs a timer only if it has to be waited for.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// There until this is dropped.
+    incoming: Option<Incoming>,
     activity: Arc<Activity>,
     /// The request's number on its connection.
     number: u64,
+    /// Whether what is not read must be seen to.
+    rest: RestUse,
     pace: Pace,
     received: u64,
     /// What a large body holds.
     held: Option<Arc<Held>>,
     waiting: Option<Waiting>,
+}
+
+/// What becomes of a body that is dropped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestUse {
+    /// Nothing: it was read to its end, or failed, or its framing lets it be left.
+    None,
+    /// It is left to [`super::unread`].
+    Leave,
+    /// The same; and the client sends nothing before the body is asked for.
+    LeaveHeldBack,
+}
+
+impl RestUse {
+    /// What becomes of the body of this request.
+    pub(crate) fn of<B>(request: &Request<B>) -> RestUse {
+        if request.version() >= Version::HTTP_2 {
+            return RestUse::None;
+        }
+        match request.headers().contains_key(EXPECT) {
+            true => RestUse::LeaveHeldBack,
+            false => RestUse::Leave,
+        }
+    }
+
+    /// The rest of a body that no handler has seen.
+    pub(crate) fn of_unseen(self, incoming: Incoming) -> Option<Rest> {
+        (self != RestUse::None).then_some(Rest { incoming, is_held_back: self == RestUse::LeaveHeldBack })
+    }
 }
 
 /// The first wait for a body, and the pause it is in.
@@ -73,10 +108,20 @@ impl RequestBody {
         incoming: Incoming,
         activity: Arc<Activity>,
         number: u64,
+        rest: RestUse,
         pace: Pace,
         held: Option<Arc<Held>>,
     ) -> RequestBody {
-        RequestBody { incoming, activity, number, pace, received: 0, held, waiting: None }
+        RequestBody {
+            incoming: Some(incoming),
+            activity,
+            number,
+            rest,
+            pace,
+            received: 0,
+            held,
+            waiting: None,
+        }
     }
 
     /// Whether the pause, or the whole body, takes too long. Registers for the moment it will.
@@ -109,7 +154,12 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = &mut *self;
-        match Pin::new(&mut body.incoming).poll_frame(cx) {
+        let Some(incoming) = &mut body.incoming else { return Poll::Ready(None) };
+        if body.rest == RestUse::LeaveHeldBack {
+            // With this hyper asks for it.
+            body.rest = RestUse::Leave;
+        }
+        match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     body.received += data.len() as u64;
@@ -122,8 +172,14 @@ impl Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(error)))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => {
+                body.rest = RestUse::None;
+                Poll::Ready(Some(Err(BodyError::Broken(error))))
+            }
+            Poll::Ready(None) => {
+                body.rest = RestUse::None;
+                Poll::Ready(None)
+            }
             Poll::Pending if body.is_too_slow(cx) => {
                 body.activity.set_slow_request(body.number);
                 Poll::Ready(Some(Err(BodyError::TooSlow)))
@@ -133,11 +189,22 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.rest != RestUse::None
+            && let Some(incoming) = self.incoming.take()
+        {
+            let is_held_back = self.rest == RestUse::LeaveHeldBack;
+            self.activity.unread.leave(Rest { incoming, is_held_back });
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! One function around the router, not a stack of layers: each layer would box a future.
 
 use super::activity::Activity;
-use super::body::{AnswerBody, InFlight, Pace, RequestBody};
+use super::body::{AnswerBody, InFlight, Pace, RequestBody, RestUse};
 use super::browsers::Browsers;
 use super::held::Bodies;
 use super::quick::{QuickAnswer, QuickRequest};
@@ -98,8 +98,10 @@ pub(crate) async fn answer<A: Answers>(
     let id = shared.ids.of(&request);
 
     let logged = tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().clone());
+    let rest_use = RestUse::of(&request);
     let mut is_last = false;
     let mut held = None;
+    let mut rest = None;
     let mut response = match shared.accept(&request) {
         Verdict::Go { origin } => {
             // The path is only needed for what goes wrong, but then the request is gone.
@@ -109,7 +111,17 @@ pub(crate) async fn answer<A: Answers>(
                     return Body::empty();
                 }
                 held = shared.bodies.open(incoming.size_hint().exact());
-                Body::new(RequestBody::new(incoming, Arc::clone(activity), number, shared.pace, held.clone()))
+                if rest_use != RestUse::None {
+                    activity.unread.expect();
+                }
+                Body::new(RequestBody::new(
+                    incoming,
+                    Arc::clone(activity),
+                    number,
+                    rest_use,
+                    shared.pace,
+                    held.clone(),
+                ))
             });
             let answering = client::serving(activity.client(), shared.answers.answer(request));
             let handled = AssertUnwindSafe(answering).catch_unwind().await;
@@ -122,6 +134,9 @@ pub(crate) async fn answer<A: Answers>(
                         .response(Some(uri.path()))
                 }
             };
+            if rest_use != RestUse::None {
+                rest = activity.unread.take();
+            }
             if activity.is_slow_request(number) {
                 is_last = true;
                 response = Problem::new(
@@ -144,12 +159,21 @@ pub(crate) async fn answer<A: Answers>(
             }
             response
         }
-        Verdict::Answer(response) => *response,
+        Verdict::Answer(response) => {
+            rest = rest_use.of_unseen(request.into_body());
+            *response
+        }
         Verdict::Refuse { problem, close } => {
             is_last = close;
-            problem.response(Some(request.uri().path()))
+            let response = problem.response(Some(request.uri().path()));
+            rest = rest_use.of_unseen(request.into_body());
+            response
         }
     };
+    let took = started.elapsed();
+    if !is_last && let Some(rest) = rest.take() {
+        is_last = !Box::pin(rest.read_out()).await;
+    }
 
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID.clone(), id);
@@ -158,7 +182,6 @@ pub(crate) async fn answer<A: Answers>(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let answered = Instant::now();
-    let took = answered - started;
     shared.app.metrics.answered(route, &method, response.status(), took);
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
         // What went wrong was logged where it was seen; this ties it to the answer.

@@ -7,3 +7,4 @@ mod quick;
 mod requests;
 mod shutdown;
 mod slow;
+mod unread;
