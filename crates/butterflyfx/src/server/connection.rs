@@ -212,8 +212,11 @@ impl Driver<'_> {
                     close(connection.as_mut());
                     continue;
                 }
+                // The deadline in force is of the wait before the request in flight. It has passed or will, and says nothing
+                // any more: to set the timer to it would wake this task again and again until the answer is there.
+                let is_busy = self.activity.in_flight() > 0;
                 let deadline_ms = closing_ms.unwrap_or(u64::MAX).min(self.activity.deadline_ms());
-                if deadline_ms < timer.due_ms {
+                if !is_busy && deadline_ms < timer.due_ms {
                     timer.set(deadline_ms);
                     is_timer_watched = false;
                 }

@@ -278,3 +278,31 @@ fn kept_results_take_the_memory_they_may_and_no_more() {
     assert!(grown < 2 * BOUND, "{grown} bytes more, of which {BOUND} may be kept results");
     assert!(grown > BOUND / 4, "{grown} bytes more: are any results kept?");
 }
+
+/// A request that takes longer than its connection might have been quiet before it costs no processor meanwhile.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_request_that_takes_long_does_not_keep_a_processor_busy() {
+    let running = Running::start(
+        &["--port", "0", "--first-byte-timeout", "50ms", "--idle-timeout", "50ms", "--body-timeout", "1s"],
+        &[],
+    );
+    // In hundredths of a second, in user and in system mode.
+    let used = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", running.child.id())).expect("a process");
+        let fields = text.rsplit(')').next().expect("what follows the name").split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum::<u64>()
+    };
+    let before = used();
+    // The body never comes.
+    let mut stream = TcpStream::connect(running.address()).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream
+        .write_all(b"POST /api/v1/substrates HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+        .expect("send");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let used = used() - before;
+    assert!(used < 20, "{used} hundredths of a second of a processor for a wait of one second");
+}
