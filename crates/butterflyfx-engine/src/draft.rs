@@ -131,6 +131,10 @@ impl Draft<'_> {
     ) -> std::result::Result<(), Later> {
         let engine = self.engine;
         let mut state = engine.state.read();
+        // Records are large, and would be moved again and again.
+        self.substrates.reserve(new.len());
+        self.changes.reserve(new.len());
+        self.steps.reserve(new.len());
         while let Some(one) = new.peek() {
             if let Ok(one) = one
                 && matches!(self.substrates.get(&one.id.0), Some(Touched::Changed | Touched::Deleted))

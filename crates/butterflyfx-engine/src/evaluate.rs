@@ -292,7 +292,7 @@ impl Engine {
 
     /// A raise, with its place in the text where the substrate still has this formula.
     #[cold]
-    fn stopped(&self, id: SubstrateId, formula: &Formula, raise: Box<Raise>) -> EngineError {
+    pub(crate) fn stopped(&self, id: SubstrateId, formula: &Formula, raise: Box<Raise>) -> EngineError {
         let text = raise.at.filter(|_| raise.kind != RaiseKind::Interrupted).and_then(|_| {
             let state = self.state.read();
             let slot = state.substrates.find(id)?;

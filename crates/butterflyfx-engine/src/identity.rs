@@ -20,11 +20,35 @@ fn write_hex(identity: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(out, "0x{identity:016X}")
 }
 
+/// What each byte is worth as a hex digit of either case; [`NO_DIGIT`] where it is none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
+/// Above all digits.
+const NO_DIGIT: u8 = 16;
+
 /// Reads 1 to 16 hex digits of either case, with or without `0x`.
+#[inline]
 fn read_hex(text: &str) -> Option<u64> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    let good = (1..=16).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if good { u64::from_str_radix(digits, 16).ok() } else { None }
+    let text = text.as_bytes();
+    let digits = if let [b'0', b'x' | b'X', digits @ ..] = text { digits } else { text };
+    if !(1..=16).contains(&digits.len()) {
+        return None;
+    }
+    // Batches have two identities a line: all digits first, and one look at whether each was good.
+    let (identity, all) = digits.iter().fold((0, 0), |(identity, all), &byte| {
+        let digit = DIGITS[usize::from(byte)];
+        (identity << 4 | u64::from(digit & 15), all | digit)
+    });
+    (all < NO_DIGIT).then_some(identity)
 }
 
 impl fmt::Display for SubstrateId {
@@ -120,4 +144,44 @@ fn first_8_bytes(hash: &blake3::Hash) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash.as_bytes()[..8]);
     u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_digits_of_either_case_are_read() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(read_hex(text), expected, "{text:?}");
+        check("0", Some(0));
+        check("0x0123456789aBcDeF", Some(0x0123_4567_89AB_CDEF));
+        check("FFFFFFFFFFFFFFFF", Some(u64::MAX));
+        check("0Xff", Some(255));
+        check("x1", None);
+        for text in [
+            "",
+            "0x",
+            "0x0x1",
+            "g",
+            "0xG",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "1_0",
+            "11111111111111111",
+            "\u{661}",
+            "@",
+            "`",
+            "/",
+            ":",
+        ] {
+            check(text, None);
+        }
+        // Each byte by itself, as what parses digits elsewhere has it.
+        for byte in 0..128_u8 {
+            let text = char::from(byte).to_string();
+            check(&text, char::from(byte).to_digit(16).map(u64::from));
+        }
+    }
 }

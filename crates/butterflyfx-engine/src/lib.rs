@@ -26,6 +26,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+pub mod together;
 mod traverse;
 
 pub use engine::Engine;

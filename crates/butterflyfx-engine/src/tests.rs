@@ -7,6 +7,7 @@ mod random;
 mod restore;
 mod rules;
 mod scale;
+mod together;
 
 use crate::engine::Engine;
 use crate::identity::SubstrateId;

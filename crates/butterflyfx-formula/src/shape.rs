@@ -127,6 +127,23 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// Puts these numbers into a formula that this shape gave, in place of those that are there. `false` where somebody
+    /// else holds its constants, too, or its defaults would change: then it is as it was.
+    pub fn refill(&self, numbers: &[u64], formula: &mut Formula) -> bool {
+        if !self.defaults.is_empty() || !Arc::ptr_eq(&self.template, &formula.template) {
+            return false;
+        }
+        let Some(constants) = Arc::get_mut(&mut formula.constants) else { return false };
+        for (hole, &number) in self.holes.iter().zip(numbers) {
+            if let Some(constant) = constants.get_mut(usize::from(hole.constant)) {
+                *constant = value(number, hole.fraction);
+            }
+        }
+        true
+    }
+}
+
 /// What checking a text gives.
 #[derive(Clone, Debug)]
 pub enum Checked {
@@ -347,26 +364,22 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
 
 /// A plain number: what stands for it, and its digits without the point.
 fn number(token: &[u8]) -> Option<(u8, u64)> {
-    let point = token.iter().position(|&byte| byte == b'.').unwrap_or(token.len());
-    let (whole, fraction) = (&token[..point], token.get(point + 1..));
-    let is_plain = match whole {
-        [] => false,
-        [_] => true,
-        [first, ..] => *first != b'0',
+    let read = |digits: &[u8], before| {
+        digits.iter().fold(before, |value, digit| value * 10 + u64::from(digit - b'0'))
     };
-    let digits = whole.len() + fraction.map_or(0, <[u8]>::len);
-    let all = || whole.iter().chain(fraction.unwrap_or_default());
-    if !is_plain || !all().all(u8::is_ascii_digit) {
-        return None;
+    if token.iter().all(u8::is_ascii_digit) {
+        let is_plain = token.len() <= INT_DIGITS_MAX && !matches!(token, [b'0', _, ..]);
+        return is_plain.then(|| (INT, read(token, 0)));
     }
-    let value = || all().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-    match fraction {
-        None if digits <= INT_DIGITS_MAX => Some((INT, value())),
-        Some([_, ..]) if digits <= DECIMAL_DIGITS_MAX => {
-            Some((DECIMAL + (digits - whole.len()) as u8, value()))
-        }
-        _ => None,
-    }
+    let point = token.iter().position(|&byte| byte == b'.')?;
+    let (whole, fraction) = (&token[..point], &token[point + 1..]);
+    let digits = whole.len() + fraction.len();
+    let is_plain = !whole.is_empty()
+        && !fraction.is_empty()
+        && !matches!(whole, [b'0', _, ..])
+        && digits <= DECIMAL_DIGITS_MAX
+        && whole.iter().chain(fraction).all(u8::is_ascii_digit);
+    is_plain.then(|| (DECIMAL + fraction.len() as u8, read(fraction, read(whole, 0))))
 }
 
 /// A number as text.

@@ -95,8 +95,17 @@ impl Facts {
     /// What is known of a formula's constants. Whether one is zero or a power of two is told only where something is divided
     /// by it, so that formulas whose other constants differ share their code.
     pub fn of_constants(code: Code<'_>, constants: &[Value]) -> Box<[Facts]> {
-        let mut all: Box<[Facts]> = constants.iter().map(Facts::of).collect();
-        let mut is_divisor = vec![false; constants.len()];
+        let is_divisor = Facts::divisors(code, constants.len());
+        constants
+            .iter()
+            .zip(is_divisor)
+            .map(|(constant, is_divisor)| Facts::of(constant, is_divisor))
+            .collect()
+    }
+
+    /// For each constant, whether something is divided by it.
+    pub fn divisors(code: Code<'_>, constants: usize) -> Box<[bool]> {
+        let mut is_divisor = vec![false; constants];
         for pair in code.ops.windows(2) {
             let (&[Op::Constant(index), next] | &[Op::KeywordOrConstant { constant: index, .. }, next]) =
                 pair
@@ -109,15 +118,11 @@ impl Facts {
                 *is_divisor |= divides;
             }
         }
-        for (facts, _) in all.iter_mut().zip(is_divisor).filter(|(_, is_divisor)| !is_divisor) {
-            facts.is_nonzero = false;
-            facts.is_power_of_two = false;
-        }
-        all
+        is_divisor.into()
     }
 
-    /// What is known of a value.
-    fn of(value: &Value) -> Facts {
+    /// What is known of a constant.
+    pub fn of(value: &Value, is_divisor: bool) -> Facts {
         let kind = Kind::of(value).map(|(kind, _)| kind);
         let (is_small, is_nonzero) = match value {
             Value::Int(x) => (x.unsigned_abs() <= EXACT_AS_FLOAT_MAX.cast_unsigned(), *x != 0),
@@ -125,6 +130,9 @@ impl Facts {
             Value::Bool(x) => (true, *x),
             _ => (false, false),
         };
+        if !is_divisor {
+            return Facts { kind, is_small, is_nonzero: false, is_power_of_two: false };
+        }
         let is_power_of_two = is_small || kind == Some(Kind::Float);
         let is_power_of_two = is_power_of_two && has_exact_reciprocal(as_float(value));
         Facts { kind, is_small, is_nonzero, is_power_of_two }
@@ -153,10 +161,12 @@ pub const CONSTANT_WORDS: usize = 3;
 /// A formula's constants as machine code loads them: the payload of each, the same number as a float, and its
 /// reciprocal.
 pub fn payloads(constants: &[Value]) -> Box<[u64]> {
-    let words = constants.iter().flat_map(|constant| {
-        let (_, payload) = Kind::of(constant).unwrap_or((Kind::None, 0));
-        let float = as_float(constant);
-        [payload, float.to_bits(), float.recip().to_bits()]
-    });
-    words.collect()
+    constants.iter().flat_map(words_of).collect()
+}
+
+/// The words of one constant.
+pub fn words_of(constant: &Value) -> [u64; CONSTANT_WORDS] {
+    let (_, payload) = Kind::of(constant).unwrap_or((Kind::None, 0));
+    let float = as_float(constant);
+    [payload, float.to_bits(), float.recip().to_bits()]
 }

@@ -6,12 +6,13 @@
 
 use crate::code::{Gauge, MachineCode, RowCode};
 use crate::compile::{Compiler, Refusal};
-use crate::kind::{Facts, INPUTS_MAX, Kind, Signature, payloads};
+use crate::kind::{CONSTANT_WORDS, Facts, INPUTS_MAX, Kind, Signature, payloads, words_of};
 use butterflyfx_formula::code::Code;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::Result;
 use butterflyfx_formula::formula::{Binding, Formula, Template};
 use butterflyfx_formula::interpret::Interpreter;
+use butterflyfx_formula::shape::Shape;
 use butterflyfx_formula::value::Value;
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
@@ -390,6 +391,8 @@ struct Prepared {
     accepts_any: bool,
     constants: Box<[u64]>,
     facts: Box<[Facts]>,
+    /// Of which constants it matters whether they are zero or a power of two.
+    is_divisor: Box<[bool]>,
     /// The inputs of the invocation at hand.
     payloads: Box<[u64]>,
     generation: u32,
@@ -417,6 +420,16 @@ impl Tiered {
             Preparation::Never
         };
         Tiered { formula, preparation }
+    }
+
+    /// Makes it the formula of the same shape with other numbers, and keeps the code that is for those, too. `false` where
+    /// it has to be made anew; then it is as it was.
+    pub fn refill(&mut self, shape: &Shape, numbers: &[u64]) -> bool {
+        let is_refilled = shape.refill(numbers, &mut self.formula);
+        if is_refilled && let Preparation::Done(prepared) = &mut self.preparation {
+            prepared.refill(&self.formula.constants);
+        }
+        is_refilled
     }
 
     /// The formula.
@@ -579,12 +592,28 @@ impl Prepared {
             accepts_any: template.accepts_any(),
             constants: payloads(&formula.constants),
             facts: Facts::of_constants(code, &formula.constants),
+            is_divisor: Facts::divisors(code, formula.constants.len()),
             payloads: vec![0; code.parameters.len() + code.names.len()].into(),
             generation: 0,
             codes: SmallVec::new(),
             handed_over: 0,
             unmatched: 0,
         })
+    }
+
+    /// Takes other constants, as many as there were.
+    fn refill(&mut self, constants: &[Value]) {
+        let mut is_same = true;
+        let own = self.constants.chunks_exact_mut(CONSTANT_WORDS).zip(&mut self.facts).zip(&self.is_divisor);
+        for (((words, facts), &is_divisor), constant) in own.zip(constants) {
+            let new = Facts::of(constant, is_divisor);
+            is_same &= new == *facts;
+            *facts = new;
+            words.copy_from_slice(&words_of(constant));
+        }
+        if !is_same {
+            self.refresh();
+        }
     }
 
     /// Whether there is code to run, or it is time to ask for some.

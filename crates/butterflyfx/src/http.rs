@@ -12,6 +12,7 @@ pub(crate) mod etag;
 pub(crate) mod http_date;
 mod idempotency;
 mod indexes;
+mod invocations;
 mod invoke;
 mod jobs;
 mod json_columns;

@@ -279,6 +279,21 @@ impl Substrates {
         }
     }
 
+    /// The shape of its formula and its numbers, where it has one.
+    pub(crate) fn shaped(&self, slot: u32) -> Option<(&Arc<Shape>, Numbers)> {
+        match self.record(slot).text {
+            StoredText::Shaped(_, shape, numbers) => Some((shape, numbers)),
+            StoredText::Whole { .. } => None,
+        }
+    }
+
+    /// Loads what stands about many slots: places first, then the records that they lead to.
+    pub(crate) fn touch_records(&self, slots: impl Iterator<Item = u32> + Clone) {
+        let sum = slots.clone().fold(0, |sum, slot| sum ^ self.places.get(slot).0);
+        let first = |slot| self.arena.get(self.places.get(slot).blob()).first().copied().unwrap_or_default();
+        std::hint::black_box((sum, slots.fold(0, |sum, slot| sum ^ first(slot))));
+    }
+
     /// The template alone.
     pub(crate) fn template(&self, slot: u32) -> Option<&Template> {
         match self.record(slot).text {

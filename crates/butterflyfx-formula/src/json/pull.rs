@@ -89,9 +89,7 @@ impl<'a> Pull<'a> {
         if !self.element(members)? {
             return Some(None);
         }
-        let key = self.text()?;
-        self.colon()?;
-        Some(Some(key))
+        self.member_key().map(Some)
     }
 
     /// The colon behind a key, and the blanks around it.
@@ -198,6 +196,49 @@ impl<'a> Pull<'a> {
         true
     }
 
+    /// Which of these is the name of an object's next member, read up to its value: `Some(None)` past the end, `None` where
+    /// it is none of them. Names written plainly are compared in place.
+    #[inline]
+    pub fn member<const N: usize>(
+        &mut self,
+        members: &mut Members,
+        names: [&'static str; N],
+    ) -> Option<Option<usize>> {
+        if !self.element(members)? {
+            return Some(None);
+        }
+        match names.iter().position(|name| self.passes(name)) {
+            Some(at) => Some(Some(at)),
+            None => self.other_member(&names).map(Some),
+        }
+    }
+
+    /// Passes over a name with its colon, where it stands here and its value follows at once.
+    #[inline]
+    fn passes(&mut self, name: &str) -> bool {
+        let Some([b'"', rest @ ..]) = self.reader.bytes.get(self.reader.at..) else { return false };
+        let blanks = match rest.strip_prefix(name.as_bytes()) {
+            Some([b'"', b':', b' ', next, ..]) if *next > b' ' => 1,
+            Some([b'"', b':', next, ..]) if *next > b' ' => 0,
+            _ => return false,
+        };
+        self.reader.at += name.len() + 3 + blanks;
+        true
+    }
+
+    #[cold]
+    fn other_member(&mut self, names: &[&str]) -> Option<usize> {
+        let key = self.member_key()?;
+        names.iter().position(|name| **name == *key)
+    }
+
+    /// The key that stands here, read up to its value; behind [`Pull::element`].
+    fn member_key(&mut self) -> Option<Cow<'a, str>> {
+        let key = self.text()?;
+        self.colon()?;
+        Some(key)
+    }
+
     /// A member whose key is not the one that stood here before.
     fn other_key(&mut self, dict: &mut Dict, count: usize) -> Option<()> {
         let key = self.text()?;
@@ -300,6 +341,39 @@ mod tests {
         check(r#"[{"a":1,"b":2},{"a":1}, {}, {"b":1,"a":01}]"#);
         check(r#"[{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":0},{"a":1,"j":2}]"#);
         check(r#"[{"a":99999999999999999},{"a":100000000000000000},{"a":9999999999999999999}]"#);
+    }
+
+    #[test]
+    fn members_are_told_by_name() {
+        let check = |text: &str, expected: Option<&[usize]>| {
+            let read = || -> Option<Vec<usize>> {
+                let mut pull = Pull::new(text.as_bytes(), 8, 4096)?;
+                let (mut members, mut found) = (pull.object()?, Vec::new());
+                while let Some(member) = pull.member(&mut members, ["a", "ab", "c"])? {
+                    pull.value()?;
+                    found.push(member);
+                }
+                pull.is_at_end().then_some(found)
+            };
+            assert_eq!(read().as_deref(), expected, "{text}");
+        };
+        check(r#"{"a":1,"ab":2,"c":3}"#, Some(&[0, 1, 2]));
+        check(r#" { "c" : 1 , "ab" : 2, "a": "x" , "c":{"a":1}, "a":  7 } "#, Some(&[2, 1, 0, 2, 0]));
+        check(r#"{"\u0061":1,"a\u0062":2}"#, Some(&[0, 1]));
+        check("{}", Some(&[]));
+        for text in [
+            r#"{"b":1}"#,
+            r#"{"abc":1}"#,
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a" 1}"#,
+            r#"{a:1}"#,
+            r#"{"a":"#,
+            r#"{"a"#,
+        ] {
+            check(text, None);
+        }
     }
 
     const PARTS: &[&str] = &[

@@ -6,7 +6,7 @@ use super::columns::{self, OnError};
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
 use super::problem::{Code, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Media, Query, write};
-use super::{Answer, Shared, jobs, json_columns, prefer, rows, schema};
+use super::{Answer, Shared, invocations, jobs, json_columns, prefer, rows, schema};
 use crate::app::App;
 use crate::evaluation::{evaluate, offload_bulk};
 use crate::jobs::Operation;
@@ -212,13 +212,14 @@ fn parameters_of(members: &Dict, at: &At<'_>) -> Outcome<Arc<Dict>> {
 pub(super) fn write_invocation(
     app: &App,
     id: SubstrateId,
-    evaluation: &Evaluation,
+    value: &Value,
+    cost: Cost,
     elapsed: Duration,
     out: &mut String,
 ) -> Outcome<()> {
     begin_invocation(id, out);
-    write_result(app, id, &evaluation.value, out)?;
-    end_invocation(elapsed, evaluation.cost, false, out);
+    write_result(app, id, value, out)?;
+    end_invocation(elapsed, cost, false, out);
     Ok(())
 }
 
@@ -231,20 +232,28 @@ pub(super) fn write_kept(id: SubstrateId, kept: &Kept, elapsed: Duration, out: &
 
 /// What stands before the result.
 fn begin_invocation(id: SubstrateId, out: &mut String) {
-    out.push_str("{\"substrate_id\":");
-    write::substrate_id(id, out);
-    out.push_str(",\"result\":");
+    let mut line = write::Line::<64>::default();
+    line.put(b"{\"substrate_id\":\"0x");
+    line.hex(id.0);
+    line.put(b"\",\"result\":");
+    line.append_to(out);
 }
 
 /// What stands after it.
 fn end_invocation(elapsed: Duration, cost: Cost, is_cached: bool, out: &mut String) {
-    out.push_str(",\"invocation_time_ms\":");
-    write::milliseconds(elapsed, out);
-    out.push_str(",\"cost\":{\"steps\":");
-    write::unsigned(cost.steps, out);
-    out.push_str(",\"bytes\":");
-    write::unsigned(cost.bytes, out);
-    out.push_str(if is_cached { "},\"cached\":true}" } else { "},\"cached\":false}" });
+    let mut line = write::Line::<192>::default();
+    line.put(b",\"invocation_time_ms\":");
+    line.milliseconds(elapsed);
+    line.put(b",\"cost\":{\"steps\":");
+    line.unsigned(cost.steps);
+    line.put(b",\"bytes\":");
+    line.unsigned(cost.bytes);
+    if is_cached {
+        line.put(b"},\"cached\":true}")
+    } else {
+        line.put(b"},\"cached\":false}")
+    }
+    line.append_to(out);
 }
 
 /// Appends a result. On a refusal what was written is taken back.
@@ -401,14 +410,14 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
 }
 
 fn answer_many(app: &App, text: &[u8], budget: Budget) -> Outcome<String> {
-    match rows::invocations(app, text, &budget) {
+    match invocations::invocations(app, text, &budget) {
         Some(written) => written,
-        None => invocations(app, text, budget),
+        None => invoke_each(app, text, budget),
     }
 }
 
 /// The long way of [`invoke_many`].
-pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
+pub(super) fn invoke_each(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
     let value = values_of(app, text, INVOCATIONS_LEVELS)?;
     let top = members(&value, &At::Root, &["invocations"])?;
     let what = "an array of {substrate_id, parameters}";
@@ -435,7 +444,8 @@ pub(super) fn invocations(app: &App, text: &[u8], mut budget: Budget) -> Outcome
             Ok((id, parameters)) => {
                 let started = Instant::now();
                 budget.evaluate(app, id, &parameters)?.and_then(|evaluation| {
-                    write_invocation(app, id, &evaluation, started.elapsed(), &mut out)
+                    let Evaluation { value, cost, .. } = &evaluation;
+                    write_invocation(app, id, value, *cost, started.elapsed(), &mut out)
                 })
             }
         };

@@ -61,7 +61,8 @@ impl Service {
         let started = Instant::now();
         let evaluation = evaluate_quickly(app, id, parameters)?;
         let answered = Instant::now();
-        invoke::write_invocation(app, id, &evaluation, answered - started, body).ok()?;
+        invoke::write_invocation(app, id, &evaluation.value, evaluation.cost, answered - started, body)
+            .ok()?;
         app.metrics.evaluated(evaluation.cost.steps);
         Some(QuickAnswer { route: Route::Invoke, etag: None, answered })
     }

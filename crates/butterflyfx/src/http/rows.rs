@@ -8,7 +8,7 @@
 
 use super::budget::{Budget, check_answer};
 use super::columns::OnError;
-use super::invoke::{self, write_invocation, write_result};
+use super::invoke::{self, write_result};
 use super::problem::{Outcome, Problem};
 use crate::app::App;
 use butterflyfx_engine::error::EngineError;
@@ -22,21 +22,20 @@ use butterflyfx_formula::value::Value;
 use butterflyfx_jit::columns::{FAILED, Results};
 use butterflyfx_jit::tier::Tiered;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// A refusal that ends the request; `None`: read it the long way.
 type Stop = Option<Box<Problem>>;
 
 /// What the counters are told once it is certain that all of it counts.
 #[derive(Default)]
-struct Tally {
-    evaluations: u64,
-    failures: u64,
-    steps: u64,
+pub(super) struct Tally {
+    pub(super) evaluations: u64,
+    pub(super) failures: u64,
+    pub(super) steps: u64,
 }
 
 impl Tally {
-    fn count(&self, app: &App) {
+    pub(super) fn count(&self, app: &App) {
         app.metrics.evaluated_many(self.evaluations, self.failures, self.steps);
     }
 }
@@ -78,7 +77,7 @@ pub(super) fn rows(
 }
 
 /// How many objects the one array of the body has: a pass of its own, for those who watch how far it is.
-fn count(app: &App, text: &[u8], levels: usize, name: &str) -> Option<usize> {
+pub(super) fn count(app: &App, text: &[u8], levels: usize, name: &str) -> Option<usize> {
     let limits = app.engine.limits();
     let mut pull = Pull::new(text, limits.json_depth + levels, limits.integer_bits)?;
     let mut top = pull.object()?;
@@ -275,94 +274,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The answer to `{"invocations": [...]}`; `None` leaves it to the long way.
-pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
-    if budget.is_watched() {
-        budget.set_total(count(app, text, invoke::INVOCATIONS_LEVELS, "invocations")?);
-    }
-    let limits = app.engine.limits();
-    let mut pull = Pull::new(text, limits.json_depth + invoke::INVOCATIONS_LEVELS, limits.integer_bits)?;
-    let mut top = pull.object()?;
-    if pull.key(&mut top)?? != "invocations" {
-        return None;
-    }
-    let mut items = pull.array()?;
-    let mut budget = budget.clone();
-    let mut tally = Tally::default();
-    let mut parameters = Arc::default();
-    let mut out = String::with_capacity(64 + 2 * text.len());
-    out.push_str("{\"results\":[");
-    let mut refusal = None;
-    let mut is_first = true;
-    while pull.element(&mut items)? {
-        let id = invocation(&mut pull, &mut parameters)?;
-        if refusal.is_some() {
-            continue;
-        }
-        if !std::mem::replace(&mut is_first, false) {
-            out.push(',');
-        }
-        refusal = one(app, id, &parameters, &mut budget, &mut tally, &mut out).err();
-        budget.advance();
-    }
-    is_ended(&mut pull, &mut top)?;
-    tally.count(app);
-    out.push_str("]}");
-    Some(refusal.map_or(Ok(out), Err))
-}
-
-/// Reads `{"substrate_id": ..., "parameters": {...}}`.
-fn invocation(pull: &mut Pull<'_>, parameters: &mut Arc<Dict>) -> Option<SubstrateId> {
-    let mut members = pull.object()?;
-    let (mut id, mut has_parameters) = (None, false);
-    while let Some(key) = pull.key(&mut members)? {
-        match &*key {
-            "substrate_id" if id.is_none() => id = Some(SubstrateId::parse(&pull.text()?)?),
-            "parameters" if !has_parameters => {
-                has_parameters = true;
-                pull.dict(parameters)?;
-            }
-            _ => return None,
-        }
-    }
-    if !has_parameters {
-        *parameters = Arc::default();
-    }
-    id
-}
-
-fn one(
-    app: &App,
-    id: SubstrateId,
-    parameters: &Arc<Dict>,
-    budget: &mut Budget,
-    tally: &mut Tally,
-    out: &mut String,
-) -> Outcome<()> {
-    budget.check()?;
-    let before = out.len();
-    let started = Instant::now();
-    let outcome = match app.engine.evaluate_until(id, parameters, false, budget.interrupt()) {
-        Ok(evaluation) => {
-            tally.evaluations += 1;
-            tally.steps += evaluation.cost.steps;
-            budget.pay(evaluation.cost.steps)?;
-            write_invocation(app, id, &evaluation, started.elapsed(), out)
-        }
-        Err(error) => {
-            tally.failures += 1;
-            Err(budget.failed(app, error)?)
-        }
-    };
-    if let Err(problem) = outcome {
-        out.truncate(before);
-        problem.write(None, out);
-    }
-    check_answer(out.len())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::invocations::invocations;
     use super::super::json_columns;
     use super::*;
     use crate::clock;
@@ -386,7 +300,7 @@ mod tests {
         for steps in [u64::MAX, 6] {
             budget.limit_to(steps);
             let (quick, long) = if is_many {
-                let long = invoke::invocations(&app, text.as_bytes(), budget.clone());
+                let long = invoke::invoke_each(&app, text.as_bytes(), budget.clone());
                 (invocations(&app, text.as_bytes(), &budget), long)
             } else {
                 let (text, on_error) = (text.as_bytes(), OnError::Report);

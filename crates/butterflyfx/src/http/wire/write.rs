@@ -22,12 +22,11 @@ pub(in crate::http) fn relationship_id(id: RelationshipId, out: &mut String) {
 }
 
 fn hex(number: u64, out: &mut String) {
-    let mut text = *b"\"0x0000000000000000\"";
-    for (two, byte) in text[3..19].chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'A' - 10 };
-        two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-    push_ascii(&text, out);
+    let mut line = Line::<20>::default();
+    line.put(b"\"0x");
+    line.hex(number);
+    line.put(b"\"");
+    line.append_to(out);
 }
 
 /// Appends bytes that are ASCII.
@@ -35,17 +34,81 @@ pub(in crate::http) fn push_ascii(bytes: &[u8], out: &mut String) {
     out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
 }
 
-/// Appends a duration in milliseconds, with six decimals: `0.001250`.
-pub(in crate::http) fn milliseconds(duration: Duration, out: &mut String) {
-    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    unsigned(nanos / 1_000_000, out);
-    let mut text = *b".000000";
-    let mut rest = nanos % 1_000_000;
-    for digit in text[1..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// The two upper-case hex digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789ABCDEF";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
     }
-    push_ascii(&text, out);
+    all
+};
+
+/// A piece of an answer that is put together here and appended in one go: a growing text asks for room with each part.
+/// It has at most `N` bytes of ASCII; parts beyond are left out.
+pub(in crate::http) struct Line<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Default for Line<N> {
+    fn default() -> Line<N> {
+        Line { bytes: [0; N], length: 0 }
+    }
+}
+
+impl<const N: usize> Line<N> {
+    /// Puts text of a length known beforehand.
+    #[inline]
+    pub(in crate::http) fn put<const M: usize>(&mut self, part: &[u8; M]) {
+        let room = self.bytes.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(room) = room {
+            *room = *part;
+            self.length += M;
+        }
+    }
+
+    /// Puts a whole number.
+    #[inline]
+    pub(in crate::http) fn unsigned(&mut self, number: u64) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + digits.len()) {
+            room.copy_from_slice(digits);
+            self.length += digits.len();
+        }
+    }
+
+    /// Puts the sixteen digits of an identity.
+    #[inline]
+    pub(in crate::http) fn hex(&mut self, number: u64) {
+        let mut text = [0; 16];
+        for (two, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(number.to_be_bytes()) {
+            *two = HEX[usize::from(byte)];
+        }
+        self.put(&text);
+    }
+
+    /// Puts a duration in milliseconds, with six decimals: `0.001250`.
+    #[inline]
+    pub(in crate::http) fn milliseconds(&mut self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.unsigned(nanos / 1_000_000);
+        let mut text = *b".000000";
+        let mut rest = (nanos % 1_000_000) as u32;
+        for digit in text[1..].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.put(&text);
+    }
+
+    /// Appends it.
+    pub(in crate::http) fn append_to(&self, out: &mut String) {
+        push_ascii(self.bytes.get(..self.length).unwrap_or_default(), out);
+    }
 }
 
 /// Appends a substrate.
@@ -126,7 +189,9 @@ mod tests {
     fn durations() {
         for (nanos, expected) in [(0, "0.000000"), (1_250, "0.001250"), (12_345_678_901, "12345.678901")] {
             let mut out = String::new();
-            milliseconds(Duration::from_nanos(nanos), &mut out);
+            let mut line = Line::<32>::default();
+            line.milliseconds(Duration::from_nanos(nanos));
+            line.append_to(&mut out);
             assert_eq!(out, expected);
         }
     }
