@@ -38,6 +38,8 @@ use std::time::Duration;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Items of a JSON array that are applied at a time.
 const PIECE_ITEMS: usize = 1_000;
+/// Bytes that a network thread reads before it sees to others.
+const READ_STEP: usize = 64 * 1024;
 /// Lines that are decoded before short requests get a turn on this processor.
 const DECODE_STEP: u32 = 64;
 /// An answer longer than this begins before the request has ended.
@@ -82,7 +84,7 @@ pub(super) trait Kind: Send + 'static {
         draft: &mut Draft<'_>,
         new: &mut Vec<Self::Prepared>,
         options: Options,
-    ) -> Result<Result<Vec<Created<Option<Self::Item>>>, EngineError>, Later>;
+    ) -> Result<Result<Vec<Created<Option<Box<Self::Item>>>>, EngineError>, Later>;
     fn refuse(error: EngineError, hint: &Self::Hint) -> Box<Problem>;
     fn write(item: &Self::Item, out: &mut String);
 }
@@ -90,8 +92,8 @@ pub(super) trait Kind: Send + 'static {
 /// Items that are not planned yet.
 type Waiting<K> = Peekable<std::vec::IntoIter<Result<<K as Kind>::Prepared, EngineError>>>;
 
-/// What became of items.
-type Results<K> = Vec<ItemResult<Option<<K as Kind>::Item>>>;
+/// What became of items. Those that are not wanted take no room, and the others are not moved about.
+type Results<K> = Vec<ItemResult<Option<Box<<K as Kind>::Item>>>>;
 
 /// Substrates.
 pub(super) struct Substrates;
@@ -123,7 +125,7 @@ impl Kind for Substrates {
         options: Options,
         results: &mut Results<Substrates>,
     ) -> Result<(), Later> {
-        let keep = |one: &Substrate| (!options.counts_only).then(|| one.clone());
+        let keep = |one: &Substrate| (!options.counts_only).then(|| Box::new(one.clone()));
         draft.create_substrates(new, options.on_conflict, keep, results)
     }
 
@@ -131,8 +133,8 @@ impl Kind for Substrates {
         draft: &mut Draft<'_>,
         new: &mut Vec<PreparedSubstrate>,
         options: Options,
-    ) -> Result<Result<Vec<Created<Option<Substrate>>>, EngineError>, Later> {
-        let keep = |one: &Substrate| (!options.counts_only).then(|| one.clone());
+    ) -> Result<Result<Vec<Created<Option<Box<Substrate>>>>, EngineError>, Later> {
+        let keep = |one: &Substrate| (!options.counts_only).then(|| Box::new(one.clone()));
         draft.create_all_substrates(new, options.on_conflict, keep)
     }
 
@@ -177,7 +179,7 @@ impl Kind for Relationships {
         options: Options,
         results: &mut Results<Relationships>,
     ) -> Result<(), Later> {
-        let keep = |one: Relationship| (!options.counts_only).then_some(one);
+        let keep = |one: Relationship| (!options.counts_only).then(|| Box::new(one));
         draft.create_relationships(new, options.on_conflict, keep, results)
     }
 
@@ -185,8 +187,8 @@ impl Kind for Relationships {
         draft: &mut Draft<'_>,
         new: &mut Vec<PreparedRelationship>,
         options: Options,
-    ) -> Result<Result<Vec<Created<Option<Relationship>>>, EngineError>, Later> {
-        let keep = |one: Relationship| (!options.counts_only).then_some(one);
+    ) -> Result<Result<Vec<Created<Option<Box<Relationship>>>>, EngineError>, Later> {
+        let keep = |one: Relationship| (!options.counts_only).then(|| Box::new(one));
         draft.create_all_relationships(new, options.on_conflict, keep)
     }
 
@@ -284,6 +286,7 @@ async fn create<K: Kind>(api: Shared, request: Request) -> Answer {
                 bytes_max,
                 line_bytes_max: settings.body_max,
                 ended: false,
+                unyielded: 0,
             })
         }
     };
@@ -347,14 +350,16 @@ struct Lines {
     bytes_max: u64,
     line_bytes_max: u64,
     ended: bool,
+    /// Bytes read since others had their turn on this network thread.
+    unyielded: usize,
 }
 
 /// Some of the items.
 #[derive(Clone)]
 enum Piece {
     Items(Arc<Vec<Document>>),
-    /// Whole lines, and the number of the first.
-    Lines(Bytes, u32),
+    /// Whole lines, how many, and the number of the first.
+    Lines(Bytes, usize, u32),
 }
 
 impl Source {
@@ -400,7 +405,8 @@ impl Lines {
         let first = self.line;
         let lines = memchr::memchr_iter(b'\n', &piece).count();
         self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
-        Ok(Some(Piece::Lines(piece, first)))
+        // The last one may have no break.
+        Ok(Some(Piece::Lines(piece, lines + 1, first)))
     }
 
     /// Reads one frame.
@@ -418,12 +424,26 @@ impl Lines {
                 self.whole = self.pending.len() + position + 1;
             }
             self.pending.extend_from_slice(&data);
+            self.unyielded += data.len();
+            if self.unyielded >= READ_STEP {
+                // A fast client always has more: a network thread would go on for a millisecond and let others wait.
+                self.unyielded = 0;
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
 }
 
 impl Piece {
+    /// How many items there are at most.
+    fn len(&self) -> usize {
+        match self {
+            Piece::Items(items) => items.len(),
+            Piece::Lines(_, lines, _) => *lines,
+        }
+    }
+
     /// Decodes each item, good or bad.
     fn decode<K: Kind>(self, depth_max: usize, mut each: impl FnMut(Outcome<K::New>)) {
         match self {
@@ -434,7 +454,7 @@ impl Piece {
                     each(K::decode(item));
                 }
             }
-            Piece::Lines(text, first) => {
+            Piece::Lines(text, _, first) => {
                 let mut number = first;
                 let mut start = 0;
                 for end in memchr::memchr_iter(b'\n', &text).chain([text.len()]) {
@@ -462,7 +482,8 @@ struct Prepared<K: Kind> {
 
 /// Decodes and prepares a piece; on a worker.
 fn prepare<K: Kind>(app: &App, piece: Piece, options: Options) -> Prepared<K> {
-    let mut prepared = Prepared::<K> { new: Vec::new(), slots: Vec::new() };
+    let items = piece.len();
+    let mut prepared = Prepared::<K> { new: Vec::with_capacity(items), slots: Vec::with_capacity(items) };
     piece.decode::<K>(options.depth_max, |outcome| match outcome {
         Ok(one) => {
             prepared.slots.push(Ok(K::hint(&one)));
@@ -592,7 +613,8 @@ impl<K: Kind> Batch<K> {
         // Those that are still on their way take effect first.
         let before = self.items + self.in_flight.iter().map(|piece| piece.slots.len() as u64).sum::<u64>();
         self.api.app.room.check().map_err(|shortage| Self::refused(shortage.into(), before))?;
-        let (mut new, mut results) = (new.into_iter().peekable(), Vec::new());
+        let mut results = Vec::with_capacity(new.len());
+        let mut new = new.into_iter().peekable();
         let writing = self.sequence.submit(&self.api.app, move |draft| {
             K::plan(draft, &mut new, options, &mut results)?;
             Ok(std::mem::take(&mut results))

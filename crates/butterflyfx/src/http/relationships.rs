@@ -235,15 +235,15 @@ pub(super) fn decode_quickly(mut text: Pull<'_>) -> Option<NewRelationship> {
     let (mut rel_type, mut source, mut target) = (None, None, None);
     let (mut bidirectional, mut constraints, mut lineage) = (None, None, None);
     let mut members = text.object()?;
-    while let Some(key) = text.key(&mut members)? {
-        let is_new = match &*key {
-            "rel_type" => rel_type.replace(RelationshipType::from_name(&text.text()?)?).is_none(),
-            "source_id" => source.replace(SubstrateId::parse(&text.text()?)?).is_none(),
-            "target_id" => target.replace(SubstrateId::parse(&text.text()?)?).is_none(),
-            "bidirectional" => bidirectional.replace(text.boolean()?).is_none(),
-            "constraints" => constraints.replace(text.map()?).is_none(),
-            "lineage" => lineage.replace(text.document()?).is_none(),
-            _ => false,
+    let names = ["rel_type", "source_id", "target_id", "bidirectional", "constraints", "lineage"];
+    while let Some(member) = text.member(&mut members, names)? {
+        let is_new = match member {
+            0 => rel_type.replace(RelationshipType::from_name(&text.text()?)?).is_none(),
+            1 => source.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            2 => target.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            3 => bidirectional.replace(text.boolean()?).is_none(),
+            4 => constraints.replace(text.map()?).is_none(),
+            _ => lineage.replace(text.document()?).is_none(),
         };
         if !is_new {
             return None;

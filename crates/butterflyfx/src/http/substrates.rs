@@ -333,13 +333,13 @@ pub(super) fn decode_new(document: Document) -> Outcome<NewSubstrate> {
 pub(super) fn decode_quickly(mut text: Pull<'_>) -> Option<NewSubstrate> {
     let (mut kind, mut code, mut metadata, mut identity) = (None, None, None, None);
     let mut members = text.object()?;
-    while let Some(key) = text.key(&mut members)? {
-        let is_new = match &*key {
-            "expression_type" => kind.replace(ExpressionType::from_name(&text.text()?)?).is_none(),
-            "expression_code" => code.replace(text.text()?.into_owned()).is_none(),
-            "metadata" => metadata.replace(text.map()?).is_none(),
-            "identity" => identity.replace(SubstrateId::parse(&text.text()?)?).is_none(),
-            _ => false,
+    let names = ["identity", "expression_type", "expression_code", "metadata"];
+    while let Some(member) = text.member(&mut members, names)? {
+        let is_new = match member {
+            0 => identity.replace(SubstrateId::parse(&text.text()?)?).is_none(),
+            1 => kind.replace(ExpressionType::from_name(&text.text()?)?).is_none(),
+            2 => code.replace(text.text()?.into_owned()).is_none(),
+            _ => metadata.replace(text.map()?).is_none(),
         };
         if !is_new {
             return None;
