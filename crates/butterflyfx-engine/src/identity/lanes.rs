@@ -99,9 +99,9 @@ fn compress<S: Simd>(simd: S, blocks: &Blocks, first: &mut Lanes, second: &mut L
     }
     macro_rules! half {
         ($a:expr, $b:expr, $c:expr, $d:expr, $word:expr, $one:expr, $two:expr) => {
-            state[$a] = state[$a] + state[$b] + words[$word];
+            state[$a] += state[$b] + words[$word];
             state[$d] = rotate!(state[$d] ^ state[$a], $one);
-            state[$c] = state[$c] + state[$d];
+            state[$c] += state[$d];
             state[$b] = rotate!(state[$b] ^ state[$c], $two);
         };
     }

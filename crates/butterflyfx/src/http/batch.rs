@@ -40,6 +40,9 @@ const PIECE_BYTES: usize = 256 * 1024;
 const PIECE_ITEMS: usize = 1_000;
 /// Bytes that a network thread reads before it sees to others.
 const READ_STEP: usize = 64 * 1024;
+/// Items that are prepared together.
+const TOGETHER: usize = 64;
+
 /// Lines that are decoded before short requests get a turn on this processor.
 const DECODE_STEP: u32 = 64;
 /// An answer longer than this begins before the request has ended.
@@ -70,7 +73,7 @@ pub(super) trait Kind: Send + 'static {
     /// words for what is wrong.
     fn decode_quickly(text: Pull<'_>) -> Option<Self::New>;
     fn hint(new: &Self::New) -> Self::Hint;
-    fn prepare(engine: &Engine, new: Self::New) -> Result<Self::Prepared, EngineError>;
+    fn prepare(engine: &Engine, new: Vec<Self::New>) -> Vec<Result<Self::Prepared, EngineError>>;
     /// Plans what comes next, as far as it can be done in this draft. Items only where they are wanted.
     fn plan(
         draft: &mut Draft<'_>,
@@ -115,8 +118,8 @@ impl Kind for Substrates {
 
     fn hint(_: &NewSubstrate) {}
 
-    fn prepare(engine: &Engine, new: NewSubstrate) -> Result<PreparedSubstrate, EngineError> {
-        engine.prepare_substrate(new)
+    fn prepare(engine: &Engine, new: Vec<NewSubstrate>) -> Vec<Result<PreparedSubstrate, EngineError>> {
+        new.into_iter().map(|one| engine.prepare_substrate(one)).collect()
     }
 
     fn plan(
@@ -169,8 +172,8 @@ impl Kind for Relationships {
         (new.source, new.target)
     }
 
-    fn prepare(engine: &Engine, new: NewRelationship) -> Result<PreparedRelationship, EngineError> {
-        engine.prepare_relationship(new)
+    fn prepare(engine: &Engine, new: Vec<NewRelationship>) -> Vec<Result<PreparedRelationship, EngineError>> {
+        engine.prepare_relationships(new)
     }
 
     fn plan(
@@ -484,13 +487,19 @@ struct Prepared<K: Kind> {
 fn prepare<K: Kind>(app: &App, piece: Piece, options: Options) -> Prepared<K> {
     let items = piece.len();
     let mut prepared = Prepared::<K> { new: Vec::with_capacity(items), slots: Vec::with_capacity(items) };
+    let mut together = Vec::with_capacity(TOGETHER.min(items));
     piece.decode::<K>(options.depth_max, |outcome| match outcome {
         Ok(one) => {
             prepared.slots.push(Ok(K::hint(&one)));
-            prepared.new.push(K::prepare(&app.engine, one));
+            together.push(one);
+            if together.len() == TOGETHER {
+                let next = Vec::with_capacity(TOGETHER);
+                prepared.new.extend(K::prepare(&app.engine, std::mem::replace(&mut together, next)));
+            }
         }
         Err(problem) => prepared.slots.push(Err(problem)),
     });
+    prepared.new.extend(K::prepare(&app.engine, together));
     prepared
 }
 
