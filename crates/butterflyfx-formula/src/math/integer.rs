@@ -85,9 +85,10 @@ fn gcd_of(meter: &mut Meter, a: &BigInt, b: &BigInt) -> Result<BigInt> {
     Ok((long % short).gcd(short))
 }
 
-/// `math.gcd(a, b)`, where it fits in 64 bits.
+/// `math.gcd(a, b)`, where it fits in 64 bits, and so does what [`gcd`] has after its first argument: a step for limbs is
+/// charged where that does not.
 pub(super) fn small_gcd(a: i64, b: i64) -> Option<i64> {
-    i64::try_from(a.unsigned_abs().gcd(&b.unsigned_abs())).ok()
+    i64::try_from(a.checked_abs()?.unsigned_abs().gcd(&b.unsigned_abs())).ok()
 }
 
 /// `math.lcm(a, b)`, where [`lcm`] charges nothing for a product.

@@ -148,6 +148,9 @@ fn formulas_over_columns() {
         check("math.sqrt(abs(x)) + y", kinds);
         check("x ** 2 + x // y if y else x", kinds);
     }
+    for kinds in [[0, 0], [0, 1], [1, 0]] {
+        check("math.gcd(x, 5) + math.gcd(6, y) - math.lcm(x, 3)", kinds);
+    }
 }
 
 /// Many rows are done block by block, and what one of them hands over changes nothing for the others.
