@@ -149,7 +149,10 @@ fn formulas_over_columns() {
         check("x ** 2 + x // y if y else x", kinds);
     }
     for kinds in [[0, 0], [0, 1], [1, 0]] {
-        check("math.gcd(x, 5) + math.gcd(6, y) - math.lcm(x, 3)", kinds);
+        // What one of them hands over would hide the cost of the others.
+        check("math.gcd(x, 5)", kinds);
+        check("math.gcd(6, y)", kinds);
+        check("math.lcm(x, 3)", kinds);
     }
 }
 
