@@ -95,7 +95,7 @@ fn what_changes_meanwhile_is_found_before_or_after() {
         |text: &str| SubstratePatch { expression_code: Some(text.to_owned()), ..SubstratePatch::default() };
     check(&engine, &ids, || {
         for id in [0, 7, 14] {
-            let text = format!("lambda x: x * {id}7 + 1");
+            let text = format!("lambda x: x * 7{id} + 1");
             let patched =
                 engine.patch_substrate(Timestamp(1), SubstrateId(id), patch(&text), &Precondition::default());
             patched.expect("it is there");
