@@ -12,7 +12,7 @@ mod write;
 
 use std::fmt;
 
-pub use column::Column;
+pub use column::{Column, ColumnValues};
 pub use pull::{Members, Pull};
 pub(crate) use read::integer_of_text;
 pub use read::{read_document, read_value};

@@ -204,6 +204,24 @@ impl Payloads<'_> {
     }
 }
 
+/// What an input is in many rows.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Its value in each row.
+    Column(Payloads<'a>),
+    /// The same in all rows: a kind and its payload, say a default.
+    Same(Kind, u64),
+}
+
+impl Input<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Input::Column(column) => column.kind(),
+            Input::Same(kind, _) => *kind,
+        }
+    }
+}
+
 /// The code of a template over many rows, for one signature.
 #[derive(Debug)]
 pub struct RowCode {
@@ -302,45 +320,61 @@ impl RowCode {
         self.wide.is_some()
     }
 
-    /// Runs over as many rows as there are `kinds`, from row `first` of the columns of all inputs; those that are not there have none. Each row
-    /// gets a payload and the [`Kind`] of it, or [`HANDED_OVER`] where the interpreter has to do it.
+    /// Runs over as many rows as there are `kinds`, from row `first` of the columns of all inputs; those that are not there are `None`. Each
+    /// row gets a payload and the [`Kind`] of it, or [`HANDED_OVER`] where the interpreter has to do it.
     ///
     /// # Panics
-    /// Where a column is missing, shorter, or of another kind than the signature says.
+    /// Where an input is missing, a column is shorter, or one is of another kind than the signature says.
     #[allow(unsafe_code)]
     pub fn run(
         &self,
-        columns: &[Option<Payloads<'_>>],
+        inputs: &[Option<Input<'_>>],
         constants: &[u64],
         first: usize,
         payloads: &mut [u64],
         kinds: &mut [u8],
     ) -> Ran {
         let rows = kinds.len();
-        assert!(columns.len() >= self.inputs && constants.len() >= CONSTANT_WORDS * self.facts.len());
+        assert!(inputs.len() >= self.inputs && constants.len() >= CONSTANT_WORDS * self.facts.len());
         assert!(payloads.len() >= rows);
+        let inputs = &inputs[..self.inputs];
+        let is_same = |input: &Option<Input<'_>>| matches!(input, Some(Input::Same(..)));
+        // The code reads a value for each row of a block; that of each block is the same here.
+        let mut same = vec![[0; BLOCK_ROWS]; inputs.iter().filter(|input| is_same(input)).count()];
+        let mut blocks_of_same = same.iter_mut();
         let mut addresses = [std::ptr::null(); INPUTS_MAX];
-        for (at, (address, column)) in addresses.iter_mut().zip(&columns[..self.inputs]).enumerate() {
-            match (self.signature.kind(at), column) {
+        for (at, (address, input)) in addresses.iter_mut().zip(inputs).enumerate() {
+            match (self.signature.kind(at), input) {
                 (Kind::Absent | Kind::None, _) => {}
-                (kind, Some(column)) => {
-                    let left = column.len().checked_sub(first);
-                    assert!(column.kind() == kind && left.is_some_and(|left| left >= rows));
-                    *address = column.address_of(first);
+                (kind, Some(input)) => {
+                    assert!(input.kind() == kind);
+                    match input {
+                        Input::Column(column) => {
+                            assert!(column.len().checked_sub(first).is_some_and(|left| left >= rows));
+                            *address = column.address_of(first);
+                        }
+                        Input::Same(_, payload) => {
+                            let Some(block) = blocks_of_same.next() else { unreachable!("one for each") };
+                            block.fill(*payload);
+                            *address = block.as_ptr();
+                        }
+                    }
                 }
-                (_, None) => unreachable!("the signature has an input without a column"),
+                (_, None) => unreachable!("the signature has an input that is not there"),
             }
         }
         let addresses = &mut addresses[..self.inputs];
         let advance = |addresses: &mut [*const u64], rows: usize| {
-            for address in addresses.iter_mut().filter(|address| !address.is_null()) {
-                *address = address.wrapping_add(rows);
+            for (address, input) in addresses.iter_mut().zip(inputs) {
+                if !address.is_null() && !is_same(input) {
+                    *address = address.wrapping_add(rows);
+                }
             }
         };
         let mut ran = Ran { steps: 0, is_complete: true };
         let blocks = payloads[..rows].chunks_mut(BLOCK_ROWS).zip(kinds.chunks_mut(BLOCK_ROWS));
         for (payloads, kinds) in blocks {
-            for address in addresses.iter().filter(|address| !address.is_null()) {
+            for (address, _) in addresses.iter().zip(inputs).filter(|(_, input)| !is_same(input)) {
                 fetch(address.wrapping_add(BLOCK_ROWS), BLOCK_ROWS);
             }
             let mut done = 0;
@@ -350,8 +384,8 @@ impl RowCode {
                 let wide_rows = kinds.len() / WIDE_ROWS * WIDE_ROWS;
                 // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_wide`.
                 let entry = unsafe { std::mem::transmute::<*const u8, WideEntry>(wide.memory.as_ptr()) };
-                // SAFETY: every column that the code reads was checked above to have as many rows behind its address as the
-                // block has, and `payloads` takes them; the code writes nothing else, and its loop ends with the last row.
+                // SAFETY: every input that the code reads was checked above to have as many rows behind its address as the
+                // block has (one that is the same in all has those of any block), and `payloads` takes them; the code writes nothing else, and its loop ends with the last row.
                 let WideReturned { steps, failures } = unsafe {
                     entry(addresses.as_ptr(), constants.as_ptr(), payloads.as_mut_ptr(), wide_rows as u64)
                 };
@@ -371,7 +405,7 @@ impl RowCode {
             // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_rows`.
             let entry = unsafe { std::mem::transmute::<*const u8, RowsEntry>(self.rows.memory.as_ptr()) };
             let (payloads, kinds) = (&mut payloads[done..], &mut kinds[done..]);
-            // SAFETY: every column that the code reads was checked above to have as many rows behind its address as are left of
+            // SAFETY: every input that the code reads was checked above to have as many rows behind its address as are left of
             // the block, and `payloads` and `kinds` take them; the code writes nothing else, and its loop ends with the last row.
             ran.steps += unsafe {
                 entry(

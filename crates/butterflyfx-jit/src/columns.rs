@@ -3,9 +3,9 @@
 //! Columns of one kind run as machine code, piece by piece; rows that it hands over, rows with nulls and columns of mixed values are
 //! interpreted, so that each row has the answer, the error and the cost of an invocation of its own. A null is `None`.
 
-use crate::code::{HANDED_OVER, Payloads, RowCode};
+use crate::code::{HANDED_OVER, Input, Payloads, RowCode};
 use crate::kind::{INPUTS_MAX, Kind, Signature};
-use crate::tier::Tiered;
+use crate::tier::{Otherwise, Tiered};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::Raise;
 use butterflyfx_formula::interpret::Interpreter;
@@ -148,7 +148,7 @@ pub struct ColumnEvaluation<'a> {
     columns: &'a [Column<'a>],
     code: Option<Arc<RowCode>>,
     /// Of each input of the formula.
-    inputs: [Option<Payloads<'a>>; INPUTS_MAX],
+    inputs: [Option<Input<'a>>; INPUTS_MAX],
     /// Columns in which a null makes a row one for the interpreter.
     nulls: Vec<&'a [bool]>,
     row: Arc<Dict>,
@@ -195,14 +195,21 @@ impl<'a> ColumnEvaluation<'a> {
                     used += 1;
                     let Values::Of(payloads) = column.values else { return };
                     signature = signature.with(at, payloads.kind());
-                    self.inputs[at] = Some(payloads);
+                    self.inputs[at] = Some(Input::Column(payloads));
                     if !column.is_null.is_empty() {
                         self.nulls.push(column.is_null);
                     }
                 }
-                // A default, the same for all rows, is no column: such formulas are interpreted.
-                None if input.is_required => return,
-                None => {}
+                None => match input.otherwise {
+                    Otherwise::Default(value) => {
+                        let Some((kind, payload)) = Kind::of(value) else { return };
+                        signature = signature.with(at, kind);
+                        self.inputs[at] = Some(Input::Same(kind, payload));
+                    }
+                    // Each row says so.
+                    Otherwise::Missing => return,
+                    Otherwise::Absent => {}
+                },
             }
         }
         if used == self.columns.len() || self.tiered.formula().template.accepts_any() {

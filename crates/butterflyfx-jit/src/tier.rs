@@ -407,8 +407,18 @@ struct Prepared {
 pub(crate) struct InputName<'a> {
     /// `None` where nothing can be given for it.
     pub(crate) name: Option<&'a str>,
-    /// Whether it has to be given: `**kw` need not have a name.
-    pub(crate) is_required: bool,
+    /// What it is where it is not given.
+    pub(crate) otherwise: Otherwise<'a>,
+}
+
+/// What an input is that is not given.
+pub(crate) enum Otherwise<'a> {
+    /// An error.
+    Missing,
+    /// Its default.
+    Default(&'a Value),
+    /// Not in `**kw`, which need not have a name.
+    Absent,
 }
 
 impl Tiered {
@@ -486,9 +496,12 @@ impl Tiered {
     pub(crate) fn input_names(&mut self) -> Option<impl Iterator<Item = InputName<'_>>> {
         let prepared = self.preparation.done(&self.formula)?;
         Some(prepared.inputs.iter().map(|input| match input {
-            Input::Parameter(name, _) => InputName { name: Some(name), is_required: true },
-            Input::Keyword(name) => InputName { name: Some(name), is_required: false },
-            Input::Nothing => InputName { name: None, is_required: false },
+            Input::Parameter(name, default) => {
+                let otherwise = default.as_ref().map_or(Otherwise::Missing, Otherwise::Default);
+                InputName { name: Some(name), otherwise }
+            }
+            Input::Keyword(name) => InputName { name: Some(name), otherwise: Otherwise::Absent },
+            Input::Nothing => InputName { name: None, otherwise: Otherwise::Absent },
         }))
     }
 

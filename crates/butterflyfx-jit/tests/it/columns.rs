@@ -156,6 +156,37 @@ fn formulas_over_columns() {
     }
 }
 
+/// What is not given in any row is the same in all: blocks of them, and what is left of one.
+#[test]
+fn defaults_of_all_rows() {
+    let rows = 300;
+    for (kind, formula) in [
+        (3, "lambda x, y, vat=0.19: x * y * (1 + vat)"),
+        (3, "lambda x, y, n=2, flag=True: x ** n if flag else y"),
+        (0, "lambda x, y=None, z=-1, *, w=2.5: x + z if y is None else w"),
+        (2, "lambda x=7, y=1.5, *, z=0.5: x * y - z"),
+        (1, "lambda y, x=2, **kw: x * kw.get('a', 3) + kw.get('b', y)"),
+    ] {
+        let given: Vec<&str> = if formula.contains("x, y, ") {
+            vec!["x", "y"]
+        } else {
+            vec![if formula.contains("lambda y") { "y" } else { "x" }]
+        };
+        let columns: Vec<_> = given
+            .iter()
+            .map(|name| (*name, Kept::new(kind, 5, rows), (0..rows).map(|row| row == 140).collect()))
+            .collect();
+        assert_eq!(compare(formula, &columns, rows), Ok(true), "{formula}");
+    }
+    let text = [("x", Kept::new(3, 5, rows), Vec::new())];
+    assert_eq!(
+        compare("lambda x, unit='m': str(x) + unit", &text, rows),
+        Ok(false),
+        "a text is no input of code"
+    );
+    assert_eq!(compare("lambda x, y: x * y", &text, rows), Ok(false), "each row misses y");
+}
+
 /// Many rows are done block by block, and what one of them hands over changes nothing for the others.
 #[test]
 fn single_rows_fail_in_many() {

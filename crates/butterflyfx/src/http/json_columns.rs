@@ -50,8 +50,10 @@ pub(super) fn columns(
     let mut formula = app.engine.unbound_formula(id).ok()??;
 
     let count = read.first().map_or(0, |(_, column)| column.len());
-    let given: Vec<Column<'_>> =
-        read.iter().map(|(name, column)| Column { name, values: values(column), is_null: &[] }).collect();
+    let given: Vec<Column<'_>> = read
+        .iter()
+        .map(|(name, column)| Column { name, values: values(&column.values), is_null: &column.is_null })
+        .collect();
     let mut all = Rows::new(app, id, budget.clone(), on_error, 16 * count);
     let mut evaluation = ColumnEvaluation::new(&mut formula, &given, count);
     let mut vm = Interpreter::new(limits);
@@ -78,12 +80,12 @@ pub(super) fn columns(
     })
 }
 
-fn values(column: &json::Column) -> Values<'_> {
+fn values(column: &json::ColumnValues) -> Values<'_> {
     match column {
-        json::Column::Ints(values) => Values::Of(Payloads::Ints(values)),
-        json::Column::Floats(values) => Values::Of(Payloads::Floats(values)),
-        json::Column::Bools(values) => Values::Of(Payloads::Bools(values)),
-        json::Column::Any(values) => Values::Any(values),
+        json::ColumnValues::Ints(values) => Values::Of(Payloads::Ints(values)),
+        json::ColumnValues::Floats(values) => Values::Of(Payloads::Floats(values)),
+        json::ColumnValues::Bools(values) => Values::Of(Payloads::Bools(values)),
+        json::ColumnValues::Any(values) => Values::Any(values),
     }
 }
 

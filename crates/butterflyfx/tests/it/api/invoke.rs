@@ -229,6 +229,38 @@ fn rows_and_columns() {
     assert_eq!(good.json().get("errors"), None, "errors are there only where there are some");
 }
 
+/// As machine code, with nulls and defaults, columns answer what rows do.
+#[test]
+fn many_rows_as_columns() {
+    let api = Api::new();
+    let id = create(
+        &api,
+        "lambda",
+        "lambda x, y=None, vat=0.19: x * (1 + vat) if y is None else x / y",
+        json!({}),
+    );
+    let request = format!("POST /api/v1/substrates/{id}/invoke/batch");
+    let row = |at: usize| {
+        let y = match at % 7 {
+            0 => Value::Null,
+            1 => json!(0.0),
+            _ => json!(at as f64 / 8.0),
+        };
+        json!({"x": if at % 11 == 0 { Value::Null } else { json!(at) }, "y": y})
+    };
+    let rows: Vec<Value> = (0..5_000).map(row).collect();
+    let columns = |names: &[&str]| {
+        let column = |name: &&str| (name.to_string(), rows.iter().map(|row| row[*name].clone()).collect());
+        json!({"columns": names.iter().map(column).collect::<serde_json::Map<_, _>>()}).to_string()
+    };
+    let all = api.send(&request, &json!({"rows": rows}).to_string()).json();
+    assert_eq!(all["errors"].as_array().map(|errors| errors.len() > 1_000), Some(true));
+    assert_eq!(api.send(&request, &columns(&["x", "y"])).json(), all);
+    let only_x: Vec<Value> = rows.iter().map(|row| json!({"x": row["x"]})).collect();
+    let all = api.send(&request, &json!({"rows": only_x}).to_string()).json();
+    assert_eq!(api.send(&request, &columns(&["x"])).json(), all);
+}
+
 #[test]
 fn one_request_cannot_take_all_the_time() {
     let api = Api::with(&[("steps-max", "10000")]);
