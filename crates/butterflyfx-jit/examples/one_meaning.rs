@@ -20,7 +20,9 @@ use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Values};
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::panic;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Levels of a case's JSON.
 const DEPTH: usize = 8;
@@ -37,6 +39,13 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     // The clock must not decide, and a formula must not take long: many are tried.
     let limits = Limits { steps: 100_000, wall_clock_ms: 3_600_000, ..Limits::default() };
     let (mut line, mut counts) = (Vec::new(), Counts::default());
+    // One compiler for all cases: what it keeps of one must not show in another.
+    let jit = Jit::new(Mode::AtOnce);
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        usual(info);
+    }));
     while {
         line.clear();
         input.read_until(b'\n', &mut line)?
@@ -44,7 +53,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     {
         let case = json::read_document(&line, DEPTH).map_err(|error| format!("a case: {}", error.message))?;
         let mut answer = String::new();
-        json::write_document(&evaluate(&case, &limits, &mut counts)?, &mut answer);
+        json::write_document(&evaluate(&case, &jit, &limits, &mut counts)?, &mut answer);
         answer.push('\n');
         output.write_all(answer.as_bytes())?;
         output.flush()?;
@@ -55,6 +64,8 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     );
     Ok(())
 }
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// How much of it was machine code.
 #[derive(Default)]
@@ -68,12 +79,14 @@ struct Counts {
 /// The answer to a case.
 fn evaluate(
     case: &Document,
+    jit: &Jit,
     limits: &Limits,
     counts: &mut Counts,
 ) -> std::result::Result<Document, Box<dyn Error>> {
     let tables =
         items(case, "tables")?.iter().map(Table::read).collect::<std::result::Result<Vec<_>, _>>()?;
-    let (templates, jit) = (Templates::default(), Jit::new(Mode::AtOnce));
+    let templates = Templates::default();
+    let panics = PANICS.load(Ordering::Relaxed);
     let mut answers = Vec::new();
     for code in items(case, "codes")? {
         let code = text(code)?;
@@ -87,17 +100,21 @@ fn evaluate(
         };
         let mut of_code = Vec::new();
         for table in &tables {
-            match table.evaluate(&formula, &jit, limits, counts) {
+            match table.evaluate(&formula, jit, limits, counts) {
+                // Where the code generator panics, the interpreter goes on, and nobody would see it.
+                Ok(_) if PANICS.load(Ordering::Relaxed) != panics => return Ok(different(code, "a panic")),
                 Ok(rows) => of_code.push(Document::List(rows)),
-                Err(difference) => {
-                    let told = format!("{code}\n{difference}");
-                    return Ok(Document::Map(vec![("different".into(), Document::Text(told.into()))]));
-                }
+                Err(difference) => return Ok(different(code, &difference)),
             }
         }
         answers.push(Document::List(of_code));
     }
     Ok(Document::List(answers))
+}
+
+fn different(code: &str, how: &str) -> Document {
+    let told = format!("{code}\n{how}");
+    Document::Map(vec![("different".into(), Document::Text(told.into()))])
 }
 
 fn items<'a>(of: &'a Document, name: &str) -> std::result::Result<&'a [Document], Box<dyn Error>> {

@@ -90,6 +90,12 @@ pub struct Compiler {
     control: ControlPlane,
 }
 
+impl fmt::Debug for Compiler {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Compiler").finish_non_exhaustive()
+    }
+}
+
 impl Compiler {
     /// A compiler for the machine that it runs on.
     ///
@@ -98,10 +104,8 @@ impl Compiler {
     pub fn new() -> Result<Compiler, Refusal> {
         let generator = |error: &dyn fmt::Display| Refusal::Generator(error.to_string());
         let mut flags = settings::builder();
-        for (name, value) in [
-            ("opt_level", "speed"),
-            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
-        ] {
+        // What is compiled runs unchecked, so that it is worth a few microseconds to have it verified.
+        for (name, value) in [("opt_level", "speed"), ("enable_verifier", "true")] {
             flags.set(name, value).map_err(|error| generator(&error))?;
         }
         let isa = cranelift_native::builder()
@@ -185,7 +189,10 @@ impl Compiler {
             return Err(Refusal::NotCovered);
         }
         let mut function = Function::with_name_signature(UserFuncName::default(), form);
-        let steps_max = emit(&mut function, &mut self.buffers, self.isa.frontend_config())?;
+        // A refusal leaves them with half a function, which would become part of the next one.
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let steps_max = emit(&mut function, &mut buffers, self.isa.frontend_config())?;
+        self.buffers = buffers;
         self.context.clear();
         self.context.func = function;
         let compiled = self

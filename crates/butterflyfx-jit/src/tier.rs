@@ -62,6 +62,8 @@ struct Shared {
     gauge: Arc<Gauge>,
     compiled: AtomicU64,
     refused: AtomicU64,
+    /// A compiler that nobody uses at the moment: making one takes about as long as compiling.
+    compiler: Mutex<Option<Compiler>>,
     /// Made with the first template that is hot.
     queue: OnceLock<Option<SyncSender<Request>>>,
     /// All tiers that have code, for whoever looks for some to drop.
@@ -166,7 +168,7 @@ impl Jit {
             facts: facts.into(),
         };
         if self.mode == Mode::AtOnce {
-            return self.shared.compile(&mut None, &request);
+            return self.shared.compile(&request);
         }
         let shared = &self.shared;
         let queue = shared.queue.get_or_init(|| {
@@ -204,10 +206,7 @@ impl Jit {
         if shared.gauge.bytes() >= CODE_BYTES_MAX && !shared.make_room() {
             return None;
         }
-        let made = catch_unwind(AssertUnwindSafe(|| shared.rows(template, signature, facts)));
-        let made = made.unwrap_or_else(|_| Err(Refusal::Generator("the code generator failed".into())));
-        let counter = if made.is_ok() { &shared.compiled } else { &shared.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let made = shared.with_compiler(|compiler| shared.rows(compiler, template, signature, facts));
         let code = made.ok().map(Arc::new);
         let mut slots = tier.row_codes.lock();
         if slots.len() < CODES_PER_TEMPLATE_MAX && find(&slots).is_none() {
@@ -220,16 +219,34 @@ impl Jit {
 }
 
 fn compile_all(shared: &Weak<Shared>, requests: &Receiver<Request>) {
-    let mut compiler = None;
     while let Ok(request) = requests.recv() {
         let Some(shared) = shared.upgrade() else { break };
-        shared.compile(&mut compiler, &request);
+        shared.compile(&request);
     }
 }
 
 impl Shared {
-    /// Compiles what was asked for, with a compiler that is kept.
-    fn compile(&self, compiler: &mut Option<Compiler>, request: &Request) {
+    /// Has a compiler make something, and counts it.
+    fn with_compiler<T>(
+        &self,
+        make: impl FnOnce(&mut Compiler) -> std::result::Result<T, Refusal>,
+    ) -> std::result::Result<T, Refusal> {
+        let kept = self.compiler.lock().take();
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let mut compiler = kept.map_or_else(Compiler::new, Ok)?;
+            let made = make(&mut compiler)?;
+            // One that refused, or worse, is not trusted with another formula.
+            *self.compiler.lock() = Some(compiler);
+            Ok(made)
+        }));
+        let made = made.unwrap_or_else(|_| Err(Refusal::Generator("the code generator failed".into())));
+        let counter = if made.is_ok() { &self.compiled } else { &self.refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        made
+    }
+
+    /// Compiles what was asked for.
+    fn compile(&self, request: &Request) {
         let (Some(template), Some(tier)) = (request.template.upgrade(), request.tier.upgrade()) else {
             return;
         };
@@ -237,13 +254,7 @@ impl Shared {
             // Hot ones ask again.
             return tier.take_back(request.signature, &request.facts);
         }
-        let made = catch_unwind(AssertUnwindSafe(|| self.machine_code(compiler, &template, request)));
-        let made = made.unwrap_or_else(|_| {
-            *compiler = None;
-            Err(Refusal::Generator("the code generator failed".into()))
-        });
-        let counter = if made.is_ok() { &self.compiled } else { &self.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let made = self.with_compiler(|compiler| self.machine_code(compiler, &template, request));
         tier.settle(request, made.ok());
         self.list(&tier);
     }
@@ -262,15 +273,11 @@ impl Shared {
 
     fn machine_code(
         &self,
-        compiler: &mut Option<Compiler>,
+        compiler: &mut Compiler,
         template: &Template,
         request: &Request,
     ) -> std::result::Result<MachineCode, Refusal> {
         let code = template.code().ok_or(Refusal::NotCovered)?;
-        let compiler = match compiler {
-            Some(compiler) => compiler,
-            None => compiler.insert(Compiler::new()?),
-        };
         let assembled = compiler.compile(code, request.signature, &request.facts)?;
         let inputs = code.parameters.len() + code.names.len();
         MachineCode::new(&assembled, inputs, request.signature, request.facts.clone(), &self.gauge)
@@ -279,12 +286,12 @@ impl Shared {
 
     fn rows(
         &self,
+        compiler: &mut Compiler,
         template: &Template,
         signature: Signature,
         facts: &[Facts],
     ) -> std::result::Result<RowCode, Refusal> {
         let code = template.code().ok_or(Refusal::NotCovered)?;
-        let mut compiler = Compiler::new()?;
         let rows = compiler.compile_rows(code, signature, facts)?;
         let wide = compiler.compile_wide(code, signature, facts).ok();
         let inputs = code.parameters.len() + code.names.len();

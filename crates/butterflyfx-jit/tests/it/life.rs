@@ -1,6 +1,6 @@
 //! How machine code comes and goes: shared by template, made on a thread of its own, given back.
 
-use crate::support::{formula, limits, parameters};
+use crate::support::{compare, formula, limits, parameters};
 use butterflyfx_formula::formula::Templates;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_jit::code::Payloads;
@@ -54,6 +54,48 @@ fn a_hot_template_is_compiled_in_the_background() {
         jit.stats().compiled == 1
     });
     wait_for("its use", || tiered.compute(&mut vm, &given).is_some());
+}
+
+/// What a refusal left of a formula once became part of the next one, which then answered anything, or jumped anywhere.
+#[test]
+fn a_refusal_leaves_nothing_to_the_next_formula() {
+    let conditions: String = (0..9).map(|i| format!("(x if x > {i} else y) + ")).collect();
+    let too_large = format!("{conditions}x");
+    let refused = [
+        // All ways end where it is not covered: at once, and behind blocks that are there by then.
+        ("x * y", r#"{"x": 9, "y": null}"#),
+        ("lambda x, y: abs((2 and y) + (x * y)) + None", r#"{"x": 9, "y": 1.5}"#),
+        // Not for several rows at once, and too much.
+        ("x ** y if x > y else 2", r#"{"x": 9.5, "y": 1.5}"#),
+        (&too_large, r#"{"x": 9, "y": 1.5}"#),
+    ];
+    let fine = [
+        ("lambda x, y: x or y", r#"{"x": 9, "y": null}"#),
+        ("lambda x, y: x and x", r#"{"x": 9, "y": 1.5}"#),
+        ("(x + y if x > y else x - y) * (2 if x else y)", r#"{"x": 1.5, "y": 9}"#),
+    ];
+    let (templates, jit) = (Templates::default(), Jit::new(Mode::AtOnce));
+    for (refused, given) in refused {
+        for (code, fine_given) in fine {
+            // Formulas go with their code, so that each is compiled anew.
+            let mut one = Tiered::new(formula(refused, &templates).expect("a formula"), &jit);
+            let (_, same) = compare(&mut one, &parameters(given));
+            assert_eq!(same, Ok(()), "{refused}");
+            let column = [1.5, 2.5, 0.0];
+            let of = |name| Column { name, values: Values::Of(Payloads::Floats(&column)), is_null: &[] };
+            let columns = [of("x"), of("y")];
+            let _ = ColumnEvaluation::new(&mut one, &columns, 3);
+            let before = jit.stats();
+            let mut other = Tiered::new(formula(code, &templates).expect("a formula"), &jit);
+            assert_eq!(
+                compare(&mut other, &parameters(fine_given)),
+                (true, Ok(())),
+                "{code} after {refused}"
+            );
+            assert_eq!(jit.stats().refused, before.refused, "{code} after {refused}");
+        }
+    }
+    assert!(jit.stats().refused >= 3, "{:?}", jit.stats());
 }
 
 #[test]
