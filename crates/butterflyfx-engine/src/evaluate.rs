@@ -66,6 +66,19 @@ struct Cached {
     formula: Tiered,
 }
 
+impl Cached {
+    fn new(state: &State, slot: u32, sequence: u64, version: u32, jit: &Jit) -> Result<Cached> {
+        // A living substrate has a template.
+        let formula = state.substrates.formula(slot);
+        let formula = formula.ok_or_else(|| EngineError::SubstrateNotFound(state.substrates.id(slot)))?;
+        Ok(Cached { sequence, version, formula: Tiered::new(formula, jit) })
+    }
+
+    fn is_of(&self, sequence: u64, version: u32) -> bool {
+        self.sequence == sequence && self.version == version
+    }
+}
+
 impl Worker {
     fn take(engine: u64, limits: &Limits) -> Box<Worker> {
         match WORKER.take() {
@@ -74,24 +87,27 @@ impl Worker {
         }
     }
 
-    /// The formula of a substrate, from at hand if it is. [`Worker::keep`] puts it back: lending
-    /// it out whole saves counting its shared parts up and down.
-    fn formula(&mut self, state: &State, slot: u32, jit: &Jit) -> Result<Cached> {
-        if self.formulas.is_empty() {
-            self.formulas.resize_with(CACHED_FORMULAS, || None);
+    /// The formula of a substrate where it is kept, and what evaluates it: moving it out and back takes longer than
+    /// some formulas do.
+    fn at_hand(&mut self, state: &State, slot: u32, jit: &Jit) -> Result<(&mut Interpreter, &mut Cached)> {
+        let (place, sequence, version) = place_of(&mut self.formulas, state, slot);
+        if !place.as_ref().is_some_and(|cached| cached.is_of(sequence, version)) {
+            *place = Some(Cached::new(state, slot, sequence, version, jit)?);
         }
-        let sequence = state.substrates.ages.sequence(slot);
-        let version = state.substrates.version(slot);
         let place = &mut self.formulas[sequence as usize % CACHED_FORMULAS];
+        let cached =
+            place.as_mut().ok_or_else(|| EngineError::SubstrateNotFound(state.substrates.id(slot)))?;
+        Ok((&mut self.vm, cached))
+    }
+
+    /// The formula of a substrate, lent out for a plan of several; [`Worker::keep`] puts it back.
+    fn formula(&mut self, state: &State, slot: u32, jit: &Jit) -> Result<Cached> {
+        let (place, sequence, version) = place_of(&mut self.formulas, state, slot);
         // What is of another substrate stays until something is put there: a plan may have more
         // formulas than there are places.
-        match place.take_if(|cached| cached.sequence == sequence && cached.version == version) {
+        match place.take_if(|cached| cached.is_of(sequence, version)) {
             Some(cached) => Ok(cached),
-            None => match state.substrates.formula(slot) {
-                Some(formula) => Ok(Cached { sequence, version, formula: Tiered::new(formula, jit) }),
-                // A living substrate has a template.
-                None => Err(EngineError::SubstrateNotFound(state.substrates.id(slot))),
-            },
+            None => Cached::new(state, slot, sequence, version, jit),
         }
     }
 
@@ -99,6 +115,19 @@ impl Worker {
         let place = cached.sequence as usize % CACHED_FORMULAS;
         self.formulas[place] = Some(cached);
     }
+}
+
+/// Where the formula of a substrate is kept, its creation number and its version.
+fn place_of<'a>(
+    formulas: &'a mut Vec<Option<Cached>>,
+    state: &State,
+    slot: u32,
+) -> (&'a mut Option<Cached>, u64, u32) {
+    if formulas.is_empty() {
+        formulas.resize_with(CACHED_FORMULAS, || None);
+    }
+    let sequence = state.substrates.ages.sequence(slot);
+    (&mut formulas[sequence as usize % CACHED_FORMULAS], sequence, state.substrates.version(slot))
 }
 
 /// Everything that one invocation evaluates; the invoked substrate comes first.
@@ -222,16 +251,14 @@ impl Engine {
             let state = self.state.read();
             let slot = state.substrates.require(id)?;
             if !state.substrates.is_bound(slot) {
-                let mut cached = worker.formula(&state, slot, &self.jit)?;
+                let (vm, cached) = worker.at_hand(&state, slot, &self.jit)?;
                 drop(state);
-                worker.vm.meter.reset();
-                let result = cached.formula.evaluate(&mut worker.vm, parameters);
-                let result = result.map_err(|raise| self.stopped(id, cached.formula.formula(), raise));
+                vm.meter.reset();
+                let result = cached.formula.evaluate(vm, parameters);
+                let value = result.map_err(|raise| self.stopped(id, cached.formula.formula(), raise))?;
                 let edition = Some(Edition { sequence: cached.sequence, version: cached.version });
-                worker.keep(cached);
-                let value = result?;
-                let cost = worker.vm.meter.cost();
-                return Ok(Evaluation { value, cost, inputs: explain.then(Vec::new), edition });
+                let inputs = explain.then(Vec::new);
+                return Ok(Evaluation { value, cost: vm.meter.cost(), inputs, edition });
             }
         }
         let mut plan = Plan::default();
