@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// worker.
 const BATCH_STEPS_FACTOR: u64 = 500;
 
+/// Steps of a batch that is tried among single invocations: about what one of them may take.
+const BRIEF_STEPS: u64 = 100_000;
+
 /// Bytes of one answer with many results.
 const BATCH_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -25,6 +28,8 @@ pub(super) struct Budget {
     steps_max: u64,
     steps: u64,
     cancelled: Arc<AtomicBool>,
+    /// Whether it is given up where it turns out long.
+    is_brief: bool,
     /// Evaluations done, and who is told of it.
     done: u64,
     ticket: Option<Arc<Ticket>>,
@@ -44,12 +49,22 @@ impl Budget {
 
     fn until(app: &App, cancelled: Arc<AtomicBool>, ticket: Option<Arc<Ticket>>) -> Budget {
         let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
-        Budget { steps_max, steps: steps_max, cancelled, done: 0, ticket }
+        Budget { steps_max, steps: steps_max, cancelled, is_brief: false, done: 0, ticket }
     }
 
-    /// What ends an evaluation when nobody waits any more.
+    /// For a first try, which [`Budget::is_given_up`] where it turns out long.
+    pub(super) fn brief(&self) -> Budget {
+        Budget { steps: BRIEF_STEPS, is_brief: true, ..self.clone() }
+    }
+
+    /// Whether what was tried briefly is to be begun again, with all that it may use.
+    pub(super) fn is_given_up<T>(outcome: &Outcome<T>) -> bool {
+        matches!(outcome, Err(problem) if problem.code == Code::Overloaded)
+    }
+
+    /// What ends an evaluation when nobody waits any more, or it turns out long.
     pub(super) fn interrupt(&self) -> Interrupt {
-        Interrupt::When(Arc::clone(&self.cancelled))
+        if self.is_brief { Interrupt::WhenLong } else { Interrupt::When(Arc::clone(&self.cancelled)) }
     }
 
     /// Tells how many evaluations there are.
@@ -134,6 +149,7 @@ impl Budget {
                 self.steps = left;
                 Ok(())
             }
+            None if self.is_brief => Err(Budget::unwanted()),
             None => Err(Problem::limit(
                 "batch_steps",
                 format!(

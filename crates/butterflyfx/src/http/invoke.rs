@@ -8,7 +8,7 @@ use super::problem::{Code, Fault, Outcome, Problem, clip, of_raise};
 use super::wire::{self, Accepts, At, Media, Query, write};
 use super::{Answer, Shared, invocations, jobs, json_columns, prefer, rows, schema};
 use crate::app::App;
-use crate::evaluation::{evaluate, offload_bulk};
+use crate::evaluation::{evaluate, offload, offload_bulk};
 use crate::jobs::Operation;
 use crate::results::{Kept, Question};
 use axum::body::Body;
@@ -405,8 +405,30 @@ pub(super) async fn invoke_many(State(api): State<Shared>, request: Request) -> 
             answer_many(app, &text, Budget::of_job(app, ticket))
         });
     }
+    let written = on_worker(&api, text, answer_many).await?;
+    Ok(wire::ok(written))
+}
+
+/// A batch of so many bytes may turn out short.
+const BRIEF_BODY_MAX: usize = 64 * 1024;
+
+/// Has a worker answer a batch. A small one is tried among single invocations, or it would wait for the end of others' long
+/// batches; one that turns out long is begun again among those.
+async fn on_worker(
+    api: &Shared,
+    text: Bytes,
+    answer: impl Fn(&App, &[u8], Budget) -> Outcome<String> + Clone + Send + 'static,
+) -> Outcome<String> {
     let (budget, _stop) = Budget::new(&api.app);
-    Ok(wire::ok(offload_bulk(&api.app, move |app| answer_many(app, &text, budget)).await??))
+    if text.len() <= BRIEF_BODY_MAX {
+        let (text, brief, answer) = (text.clone(), budget.brief(), answer.clone());
+        let written = offload(&api.app, move |app| answer(app, &text, brief)).await?;
+        if !Budget::is_given_up(&written) {
+            return written;
+        }
+        api.app.metrics.turned_long();
+    }
+    offload_bulk(&api.app, move |app| answer(app, &text, budget)).await?
 }
 
 fn answer_many(app: &App, text: &[u8], budget: Budget) -> Outcome<String> {
@@ -603,9 +625,8 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
             answer_rows(app, id, &text, Budget::of_job(app, ticket), on_error)
         });
     }
-    let (budget, _stop) = Budget::new(&api.app);
-    let written = offload_bulk(&api.app, move |app| answer_rows(app, id, &text, budget, on_error));
-    Ok(wire::ok(written.await??))
+    let answer = move |app: &App, text: &[u8], budget| answer_rows(app, id, text, budget, on_error);
+    Ok(wire::ok(on_worker(&api, text, answer).await?))
 }
 
 fn answer_rows(

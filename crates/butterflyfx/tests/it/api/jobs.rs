@@ -201,6 +201,46 @@ fn progress_is_seen_while_a_job_runs() {
     }
 }
 
+/// Of two threads one at most runs long batches; a small one is answered by the other, and if it turns out long, it waits.
+#[test]
+fn a_small_batch_does_not_wait_for_the_end_of_a_long_one() {
+    let api = patient(&[("evaluation-threads", "2")]);
+    let endless = "lambda n: [0 for a in range(n) for b in range(n) for c in range(n) if a < 0]";
+    let endless = create(&api, "lambda", endless, json!({}));
+    let plain = create(&api, "lambda", "lambda x: sum([v for v in range(x)])", json!({}));
+    let rows = format!("POST /api/v1/substrates/{endless}/invoke/batch");
+    let path = format!("/api/v1/jobs/{}", submit(&api, &rows, r#"{"rows":[{"n":1},{"n":90000}]}"#));
+    let progress = || api.send(&format!("GET {path}"), "").json()["progress"]["done"].clone();
+    until("it is in the long row", || progress() == json!(1));
+    let item = |x: u64| format!(r#"{{"substrate_id":"{plain}","parameters":{{"x":{x}}}}}"#);
+    for (request, body, expected) in [
+        (format!("{plain}/invoke/batch"), r#"{"rows":[{"x":3},{"x":4}]}"#.to_owned(), json!([3, 6])),
+        (format!("{plain}/invoke/batch"), r#"{"columns":{"x":[3,4]}}"#.to_owned(), json!([3, 6])),
+        ("batch/invoke".to_owned(), format!(r#"{{"invocations":[{}]}}"#, item(3)), json!([{"result": 3}])),
+    ] {
+        let answer = api.send(&format!("POST /api/v1/substrates/{request}"), &body).json();
+        assert_part(&expected, &answer["results"], &body);
+    }
+    assert_eq!(progress(), json!(1), "the long one still runs");
+    assert_eq!(api.send(&format!("DELETE {path}"), "").status, 204);
+    // Long in one row, and in all of them together.
+    let long = |xs: &[u64]| json!({"columns": {"x": xs}}).to_string();
+    let request = format!("POST /api/v1/substrates/{plain}/invoke/batch");
+    for xs in [&[3, 50_000, 2][..], &[9_000; 40]] {
+        let expected: Vec<u64> = xs.iter().map(|x| x * (x - 1) / 2).collect();
+        assert_eq!(api.send(&request, &long(xs)).json(), json!({"results": expected}));
+    }
+    let rows = json!({"rows": [{"x": 3}, {"x": 50_000}]}).to_string();
+    assert_eq!(api.send(&request, &rows).json(), json!({"results": [3, 1_249_975_000]}));
+    let answer =
+        api.send("POST /api/v1/substrates/batch/invoke", &format!(r#"{{"invocations":[{}]}}"#, item(50_000)));
+    assert_part(&json!([{"result": 1_249_975_000}]), &answer.json()["results"], "one long one");
+    let turned_long = api.send("GET /metrics", "").text();
+    let turned_long =
+        turned_long.lines().find(|line| line.starts_with("butterflyfx_evaluations_turned_long_total"));
+    assert_eq!(turned_long, Some("butterflyfx_evaluations_turned_long_total 4"));
+}
+
 #[test]
 fn jobs_are_listed_in_pages() {
     let api = Api::new();
