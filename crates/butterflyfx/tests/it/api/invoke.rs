@@ -246,7 +246,7 @@ fn many_rows_as_columns() {
             1 => json!(0.0),
             _ => json!(at as f64 / 8.0),
         };
-        json!({"x": if at % 11 == 0 { Value::Null } else { json!(at) }, "y": y})
+        json!({"x": if at.is_multiple_of(11) { Value::Null } else { json!(at) }, "y": y})
     };
     let rows: Vec<Value> = (0..5_000).map(row).collect();
     let columns = |names: &[&str]| {
