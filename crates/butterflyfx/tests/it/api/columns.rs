@@ -1,6 +1,7 @@
 //! One formula over tables: what goes in as Arrow or CSV comes out as it should, whole or in pieces, and what is wrong is told.
 
 mod arrow;
+mod backlog;
 mod csv;
 mod hostile;
 mod stream;

@@ -1,0 +1,194 @@
+//! Clients that send all of a request before they read anything, and whose answers are longer than what is held: they get
+//! them whole, and what waits on disk meanwhile is given back however the request ends.
+
+use super::super::client::read_reply;
+use super::stream::counter;
+use super::*;
+use crate::support::{PATIENCE, until};
+use arrow_array::Int64Array;
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Rows of a batch.
+const ROWS: usize = 100_000;
+
+/// More than is held and more than all buffers of a socket take, in and out.
+const MANY: usize = 70;
+
+/// The rows of so many batches: each its own number.
+fn table(batches: usize) -> Vec<u8> {
+    let batch = |at: usize| {
+        let numbers = (at * ROWS) as i64..((at + 1) * ROWS) as i64;
+        vec![("x", Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef)]
+    };
+    stream_of(&(0..batches).map(batch).collect::<Vec<_>>())
+}
+
+/// A request's way to the server, up to its body.
+fn begin(api: &Api, body_bytes: usize) -> TcpStream {
+    let request = lambda(api, "lambda x: x + 1");
+    let (_, path) = request.split_once(' ').expect("METHOD /path");
+    let mut stream = api.server.connect();
+    let head = format!(
+        "POST {path}?errors=null HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ARROW}\r\n\
+         content-length: {body_bytes}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("send");
+    stream
+}
+
+fn spooled(api: &Api) -> u64 {
+    counter(api, "butterflyfx_spool_bytes")
+}
+
+/// Reads an answer: each row of so many batches, in order.
+#[track_caller]
+fn check_rows(reading: &mut impl std::io::BufRead, batches: usize) {
+    let reply = read_reply(reading, false);
+    assert_eq!(reply.status, 200);
+    let mut next = 1;
+    for batch in StreamReader::try_new(&reply.body[..], None).expect("a stream") {
+        let batch = batch.expect("a batch");
+        for result in batch.column(0).as_primitive::<Int64Type>().iter() {
+            assert_eq!(result, Some(next));
+            next += 1;
+        }
+    }
+    assert_eq!(next as usize, batches * ROWS + 1);
+}
+
+/// Under these settings a client that sends all before it reads gets every row, or is cut off before it has sent all.
+#[track_caller]
+fn check(settings: &[(&str, &str)], is_whole: bool) {
+    let api = Api::with(settings);
+    let body = table(MANY);
+    let mut stream = begin(&api, body.len());
+    let sent = stream.write_all(&body);
+    assert_eq!(sent.is_ok(), is_whole, "{settings:?}: {sent:?}");
+    if !is_whole {
+        until("the request has ended", || api.server.app.metrics.requests_in_flight() == 0);
+        return;
+    }
+    let mut reading = BufReader::new(stream.try_clone().expect("a socket"));
+    check_rows(&mut reading, MANY);
+    until("what waited is given back", || spooled(&api) == 0);
+    // The connection is as good as before.
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("send");
+    assert_eq!(read_reply(&mut reading, false).status, 200);
+}
+
+#[test]
+fn who_sends_all_before_reading_gets_every_row() {
+    check(&[], true);
+}
+
+#[test]
+fn without_a_file_the_request_is_read_no_further() {
+    let soon = ("write-timeout", "300ms");
+    check(&[soon, ("spool-max", "0")], false);
+    check(&[soon, ("spool-max", "4MiB")], false);
+    check(&[soon, ("spool-dir", "/nowhere/at/all")], false);
+    let folder = crate::support::Folder::new();
+    let file = format!("{}/file", folder.path());
+    std::fs::write(&file, "").expect("a file");
+    check(&[soon, ("spool-dir", &file)], false);
+}
+
+#[test]
+fn what_waits_takes_no_memory() {
+    let api = Api::new();
+    let body = table(2 * MANY);
+    let mut stream = begin(&api, body.len());
+    let before = butterflyfx::metrics::resident_bytes();
+    stream.write_all(&body).expect("send");
+    let after = butterflyfx::metrics::resident_bytes();
+    assert!(spooled(&api) > 64 << 20);
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after.saturating_sub(before) < 64 << 20, "from {before} to {after} bytes");
+    }
+    drop(body);
+    check_rows(&mut BufReader::new(stream), 2 * MANY);
+}
+
+#[test]
+fn who_reads_gets_every_row_where_the_room_is_used_up() {
+    for max in ["0", "4MiB", "1000"] {
+        let api = Api::with(&[("spool-max", max)]);
+        let body = table(MANY);
+        let mut stream = begin(&api, body.len());
+        let reading = stream.try_clone().expect("a socket");
+        let sender = std::thread::spawn(move || stream.write_all(&body).expect("send"));
+        if max == "4MiB" {
+            until("the room is used up", || spooled(&api) > 2 << 20);
+        }
+        check_rows(&mut BufReader::new(reading), MANY);
+        sender.join().expect("sent");
+        until("what waited is given back", || spooled(&api) == 0);
+    }
+}
+
+#[test]
+fn who_leaves_leaves_nothing_on_the_disk() {
+    let folder = crate::support::Folder::new();
+    let api = Api::with(&[("spool-dir", folder.path()), ("evaluation-threads", "1")]);
+    let body = table(MANY);
+    // With part of the request to come, and with all of it there.
+    for sent in [body.len() - 1, body.len()] {
+        let mut stream = begin(&api, body.len());
+        stream.write_all(&body[..sent]).expect("send");
+        until("something waits", || spooled(&api) > 0);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "a file has a name");
+        drop(stream);
+        until("what waited is given back", || spooled(&api) == 0);
+        until("no request but this is answered", || api.server.app.metrics.requests_in_flight() == 0);
+    }
+    let fast = lambda(&api, "lambda x: x");
+    let column = vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)];
+    assert_eq!(sent(&api, &fast, ARROW, &stream_of(&[column])), "Int64: 1");
+}
+
+#[test]
+fn who_still_sends_need_not_read_yet_and_who_does_neither_is_cut_off() {
+    let settings = [("write-timeout", "1s"), ("body-timeout", "2s")];
+    let api = Api::with(&settings);
+    let body = table(MANY);
+    let mut stream = begin(&api, body.len());
+    let (most, last) = body.split_at(body.len() - 1_000);
+    stream.write_all(most).expect("send");
+    until("something waits", || spooled(&api) > 0);
+    let started = Instant::now();
+    let mut last = last.iter();
+    while started.elapsed() < Duration::from_secs(3) {
+        stream.write_all(&[*last.next().expect("a byte")]).expect("send");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stream.write_all(last.as_slice()).expect("send");
+    check_rows(&mut BufReader::new(stream), MANY);
+
+    // All but the end is sent, or all of it: nothing is read either way.
+    for sent in [body.len() - 1, body.len()] {
+        let mut stream = begin(&api, body.len());
+        stream.write_all(&body[..sent]).expect("send");
+        until("something waits", || spooled(&api) > 0);
+        until("the client is cut off", || spooled(&api) == 0);
+        until("the connection is closed", || api.server.app.metrics.connections() == 0);
+    }
+}
+
+#[test]
+fn a_refusal_cuts_the_answer_short_once_all_is_sent() {
+    let api = Api::new();
+    let mut body = table(MANY);
+    let middle = body.len() / 2;
+    body[middle..middle + 4_000_000].fill(0xAA);
+    let mut stream = begin(&api, body.len());
+    let started = Instant::now();
+    stream.write_all(&body).expect("send");
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    assert!(started.elapsed() < PATIENCE, "{read:?}");
+    assert!(answer.starts_with(b"HTTP/1.1 200") && answer.len() > 20 << 20, "{} bytes", answer.len());
+    assert!(!answer.ends_with(b"\r\n0\r\n\r\n"), "the answer looks whole");
+    until("what waited is given back", || spooled(&api) == 0);
+}
