@@ -16,6 +16,9 @@ const ROWS: usize = 100_000;
 /// More than is held and more than all buffers of a socket take, in and out.
 const MANY: usize = 70;
 
+/// Cut off soon. A new connection is looked at for the first time when it would have had to say something.
+const SOON: [(&str, &str); 2] = [("write-timeout", "300ms"), ("first-byte-timeout", "1s")];
+
 /// The rows of so many batches: each its own number.
 fn table(batches: usize) -> Vec<u8> {
     let batch = |at: usize| {
@@ -25,9 +28,8 @@ fn table(batches: usize) -> Vec<u8> {
     stream_of(&(0..batches).map(batch).collect::<Vec<_>>())
 }
 
-/// A request's way to the server, up to its body.
-fn begin(api: &Api, body_bytes: usize) -> TcpStream {
-    let request = lambda(api, "lambda x: x + 1");
+/// A request on its way to the server, up to its body.
+fn begin(api: &Api, request: &str, body_bytes: usize) -> TcpStream {
     let (_, path) = request.split_once(' ').expect("METHOD /path");
     let mut stream = api.server.connect();
     let head = format!(
@@ -36,6 +38,10 @@ fn begin(api: &Api, body_bytes: usize) -> TcpStream {
     );
     stream.write_all(head.as_bytes()).expect("send");
     stream
+}
+
+fn plus_one(api: &Api) -> String {
+    lambda(api, "lambda x: x + 1")
 }
 
 fn spooled(api: &Api) -> u64 {
@@ -47,8 +53,13 @@ fn spooled(api: &Api) -> u64 {
 fn check_rows(reading: &mut impl std::io::BufRead, batches: usize) {
     let reply = read_reply(reading, false);
     assert_eq!(reply.status, 200);
+    check_results(&reply.body, batches);
+}
+
+#[track_caller]
+fn check_results(answer: &[u8], batches: usize) {
     let mut next = 1;
-    for batch in StreamReader::try_new(&reply.body[..], None).expect("a stream") {
+    for batch in StreamReader::try_new(answer, None).expect("a stream") {
         let batch = batch.expect("a batch");
         for result in batch.column(0).as_primitive::<Int64Type>().iter() {
             assert_eq!(result, Some(next));
@@ -62,8 +73,9 @@ fn check_rows(reading: &mut impl std::io::BufRead, batches: usize) {
 #[track_caller]
 fn check(settings: &[(&str, &str)], is_whole: bool) {
     let api = Api::with(settings);
+    let request = plus_one(&api);
     let body = table(MANY);
-    let mut stream = begin(&api, body.len());
+    let mut stream = begin(&api, &request, body.len());
     let sent = stream.write_all(&body);
     assert_eq!(sent.is_ok(), is_whole, "{settings:?}: {sent:?}");
     if !is_whole {
@@ -85,21 +97,22 @@ fn who_sends_all_before_reading_gets_every_row() {
 
 #[test]
 fn without_a_file_the_request_is_read_no_further() {
-    let soon = ("write-timeout", "300ms");
-    check(&[soon, ("spool-max", "0")], false);
-    check(&[soon, ("spool-max", "4MiB")], false);
-    check(&[soon, ("spool-dir", "/nowhere/at/all")], false);
     let folder = crate::support::Folder::new();
     let file = format!("{}/file", folder.path());
     std::fs::write(&file, "").expect("a file");
-    check(&[soon, ("spool-dir", &file)], false);
+    for setting in
+        [("spool-max", "0"), ("spool-max", "4MiB"), ("spool-dir", "/nowhere/at/all"), ("spool-dir", &file)]
+    {
+        check(&[SOON[0], SOON[1], setting], false);
+    }
 }
 
 #[test]
 fn what_waits_takes_no_memory() {
     let api = Api::new();
+    let request = plus_one(&api);
     let body = table(2 * MANY);
-    let mut stream = begin(&api, body.len());
+    let mut stream = begin(&api, &request, body.len());
     let before = butterflyfx::metrics::resident_bytes();
     stream.write_all(&body).expect("send");
     let after = butterflyfx::metrics::resident_bytes();
@@ -115,8 +128,9 @@ fn what_waits_takes_no_memory() {
 fn who_reads_gets_every_row_where_the_room_is_used_up() {
     for max in ["0", "4MiB", "1000"] {
         let api = Api::with(&[("spool-max", max)]);
+        let request = plus_one(&api);
         let body = table(MANY);
-        let mut stream = begin(&api, body.len());
+        let mut stream = begin(&api, &request, body.len());
         let reading = stream.try_clone().expect("a socket");
         let sender = std::thread::spawn(move || stream.write_all(&body).expect("send"));
         if max == "4MiB" {
@@ -132,10 +146,11 @@ fn who_reads_gets_every_row_where_the_room_is_used_up() {
 fn who_leaves_leaves_nothing_on_the_disk() {
     let folder = crate::support::Folder::new();
     let api = Api::with(&[("spool-dir", folder.path()), ("evaluation-threads", "1")]);
+    let request = plus_one(&api);
     let body = table(MANY);
     // With part of the request to come, and with all of it there.
     for sent in [body.len() - 1, body.len()] {
-        let mut stream = begin(&api, body.len());
+        let mut stream = begin(&api, &request, body.len());
         stream.write_all(&body[..sent]).expect("send");
         until("something waits", || spooled(&api) > 0);
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "a file has a name");
@@ -150,10 +165,11 @@ fn who_leaves_leaves_nothing_on_the_disk() {
 
 #[test]
 fn who_still_sends_need_not_read_yet_and_who_does_neither_is_cut_off() {
-    let settings = [("write-timeout", "1s"), ("body-timeout", "2s")];
+    let settings = [("write-timeout", "1s"), ("body-timeout", "2s"), ("first-byte-timeout", "1s")];
     let api = Api::with(&settings);
+    let request = plus_one(&api);
     let body = table(MANY);
-    let mut stream = begin(&api, body.len());
+    let mut stream = begin(&api, &request, body.len());
     let (most, last) = body.split_at(body.len() - 1_000);
     stream.write_all(most).expect("send");
     until("something waits", || spooled(&api) > 0);
@@ -168,7 +184,7 @@ fn who_still_sends_need_not_read_yet_and_who_does_neither_is_cut_off() {
 
     // All but the end is sent, or all of it: nothing is read either way.
     for sent in [body.len() - 1, body.len()] {
-        let mut stream = begin(&api, body.len());
+        let mut stream = begin(&api, &request, body.len());
         stream.write_all(&body[..sent]).expect("send");
         until("something waits", || spooled(&api) > 0);
         until("the client is cut off", || spooled(&api) == 0);
@@ -179,10 +195,11 @@ fn who_still_sends_need_not_read_yet_and_who_does_neither_is_cut_off() {
 #[test]
 fn a_refusal_cuts_the_answer_short_once_all_is_sent() {
     let api = Api::new();
+    let request = plus_one(&api);
     let mut body = table(MANY);
     let middle = body.len() / 2;
     body[middle..middle + 4_000_000].fill(0xAA);
-    let mut stream = begin(&api, body.len());
+    let mut stream = begin(&api, &request, body.len());
     let started = Instant::now();
     stream.write_all(&body).expect("send");
     let mut answer = Vec::new();
@@ -190,5 +207,39 @@ fn a_refusal_cuts_the_answer_short_once_all_is_sent() {
     assert!(started.elapsed() < PATIENCE, "{read:?}");
     assert!(answer.starts_with(b"HTTP/1.1 200") && answer.len() > 20 << 20, "{} bytes", answer.len());
     assert!(!answer.ends_with(b"\r\n0\r\n\r\n"), "the answer looks whole");
+    until("what waited is given back", || spooled(&api) == 0);
+}
+
+#[test]
+fn streams_of_http2_need_not_be_read_yet_either() {
+    let api = Api::new();
+    let request = plus_one(&api);
+    let (_, path) = request.split_once(' ').expect("METHOD /path");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let answer = runtime.expect("runtime").block_on(async {
+        let stream = tokio::net::TcpStream::connect(api.server.address).await.expect("connect");
+        let (requests, connection) = h2::client::handshake(stream).await.expect("handshake");
+        tokio::spawn(connection);
+        let mut requests = requests.ready().await.expect("ready");
+        let request = http::Request::builder()
+            .method("POST")
+            .uri(format!("http://a{path}?errors=null"))
+            .header("content-type", ARROW)
+            .body(())
+            .expect("request");
+        let (response, mut sending) = requests.send_request(request, false).expect("send");
+        sending.send_data(table(MANY).into(), true).expect("send");
+        // It is far more than what comes before the last of the request.
+        until("most of the answer waits", || spooled(&api) > 24 << 20);
+        let mut body = response.await.expect("answer").into_body();
+        let mut answer = Vec::new();
+        while let Some(data) = body.data().await {
+            let data = data.expect("data");
+            let _ = body.flow_control().release_capacity(data.len());
+            answer.extend_from_slice(&data);
+        }
+        answer
+    });
+    check_results(&answer, MANY);
     until("what waited is given back", || spooled(&api) == 0);
 }
