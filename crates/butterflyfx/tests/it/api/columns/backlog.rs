@@ -243,3 +243,20 @@ fn streams_of_http2_need_not_be_read_yet_either() {
     check_results(&answer, MANY);
     until("what waited is given back", || spooled(&api) == 0);
 }
+
+#[test]
+fn who_leaves_takes_the_work_along_while_something_waits() {
+    let api = Api::with(&[("evaluation-threads", "1")]);
+    let slow = "lambda x: x + 1 if x < 5000000 else sum([1 for i in range(90000)])";
+    let (request, fast) = (lambda(&api, slow), lambda(&api, "lambda x: x"));
+    let body = table(MANY);
+    let mut stream = begin(&api, &request, body.len());
+    // The last rows take hours, and the server reads no further meanwhile.
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("timeout");
+    assert!(stream.write_all(&body).is_err());
+    until("something waits", || spooled(&api) > 0);
+    drop(stream);
+    let column = vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)];
+    assert_eq!(sent(&api, &fast, ARROW, &stream_of(&[column])), "Int64: 1");
+    until("what waited is given back", || spooled(&api) == 0);
+}
