@@ -246,7 +246,7 @@ fn streams_of_http2_need_not_be_read_yet_either() {
 
 #[test]
 fn who_leaves_takes_the_work_along_while_something_waits() {
-    let api = Api::with(&[("evaluation-threads", "1")]);
+    let api = Api::with(&[("evaluation-threads", "1"), ("steps-max", "1000000000")]);
     let slow = "lambda x: x + 1 if x < 5000000 else sum([1 for i in range(90000)])";
     let (request, fast) = (lambda(&api, slow), lambda(&api, "lambda x: x"));
     let body = table(MANY);
