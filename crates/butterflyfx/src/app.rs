@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::restoring::restore;
 use crate::results::ResultCache;
 use crate::room::Room;
+use crate::spool::Spool;
 use butterflyfx_engine::Engine;
 use butterflyfx_engine::model::Timestamp;
 use butterflyfx_store::{Commit, CommitQueue, KeptAnswer, Recovered, Store, StoreError};
@@ -43,6 +44,8 @@ pub struct App {
     pub(crate) jobs: Jobs,
     /// Results of long evaluations; none where nothing is kept.
     pub(crate) results: Option<ResultCache>,
+    /// Answers that wait for their clients on disk.
+    pub(crate) spool: Arc<Spool>,
     /// Whether there is room for more.
     pub room: Room,
     /// Answers that the store had kept, until those who answer take them.
@@ -105,6 +108,7 @@ impl App {
             workers: Workers::new(config.evaluation_threads(), config.evaluation_queue),
             jobs: Jobs::new(config.jobs_room(), Arc::clone(&metrics)),
             results: ResultCache::new(config.result_cache),
+            spool: Spool::new(&config),
             room: Room::default(),
             kept_answers: Mutex::new(kept_answers),
             readiness: AtomicU8::new(Readiness::Starting as u8),

@@ -44,6 +44,8 @@ pub struct Config {
     pub result_cache: u64,
     pub idempotency_memory: u64,
     pub idempotency_keep: Duration,
+    pub spool_max: u64,
+    pub spool_dir: PathBuf,
     pub jit: Mode,
     /// The bounds of the formula language.
     pub limits: Limits,
@@ -149,6 +151,8 @@ impl Default for Config {
             result_cache: 64 * MIB,
             idempotency_memory: 64 * MIB,
             idempotency_keep: Duration::from_secs(24 * 60 * 60),
+            spool_max: 8 * 1024 * MIB,
+            spool_dir: PathBuf::from("/var/tmp"),
             jit: Mode::WhenHot,
             limits: Limits::default(),
         }

@@ -19,5 +19,6 @@ mod restoring;
 mod results;
 pub mod room;
 pub mod server;
+mod spool;
 mod tidying;
 pub mod writing;

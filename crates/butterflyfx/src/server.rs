@@ -6,7 +6,7 @@
 //!    answered are finished;
 //! 3. when all are done, or the time for that is over, `run` returns.
 
-mod activity;
+pub(crate) mod activity;
 pub mod body;
 mod browsers;
 mod connection;

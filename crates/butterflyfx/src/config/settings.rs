@@ -198,6 +198,15 @@ pub static SETTINGS: &[Setting] = &[
         "Bytes of answers kept for requests with an `Idempotency-Key`. When they are used up, the oldest answers are forgotten."),
     setting!(WORK, "idempotency-keep", duration idempotency_keep, Duration::from_secs(1), Duration::from_secs(30 * 86_400),
         "How long an answer is kept for its `Idempotency-Key`."),
+    setting!(WORK, "spool-max", bytes spool_max: u64, 0, 1024 * 1024 * MIB,
+        "Bytes of all temporary files together. What is made of the answer to a table (Arrow, CSV) beyond 16 MiB waits in one where the client does not take it yet, because it is still sending. When they are used up, such a request is read no further until its client reads. 0 means no files."),
+    setting!(@row WORK, "spool-dir", "FOLDER", None, |config| config.spool_dir.display().to_string(), |config, text| {
+        if text.is_empty() {
+            return Err("must name a folder, such as /var/tmp".to_owned());
+        }
+        config.spool_dir = text.into();
+        Ok(())
+    }, "The folder of the temporary files, which have no names in it and are gone with the process. It should be on a disk: `/tmp` is often memory. On the disk 1 GiB more than `disk-free-min` stays free, for the database may stand there, too. If it cannot be written to, a line in the log says so, and it is as with `--spool-max 0`."),
     setting!(@row WORK, "jit", "on|off", None, |config| show_jit(config.jit), |config, text| {
         config.jit = read_jit(text)?;
         Ok(())

@@ -2,17 +2,19 @@
 //!
 //! A body is read a record batch or some thousand lines at a time; each is evaluated on a worker and its answer written, so
 //! that memory stays flat whatever comes. The answer is held up to a bound, so that what is found wrong until then is a refusal
-//! with a status; beyond it the answer begins while the rest of the request is still being read, and a refusal can only cut it
-//! short. A client that leaves takes the work with it.
+//! with a status; beyond it the answer begins while the rest of the request is still being read, by a task of its own (see
+//! [`backlog`]), and a refusal can only cut it short. A client that leaves takes the work with it.
 
 mod arrow_in;
 mod arrow_out;
+mod backlog;
 mod csv_in;
 mod evaluate;
 mod sink;
 mod table;
 
 use self::arrow_in::ArrowReader;
+use self::backlog::{Giver, backlog};
 use self::csv_in::CsvReader;
 use self::evaluate::Evaluator;
 use self::sink::{Form, Sink};
@@ -21,13 +23,16 @@ use super::budget::{Budget, check_answer};
 use super::problem::{Outcome, Problem};
 use super::wire::{self, Media, Query};
 use super::{Answer, Shared};
+use crate::client;
 use crate::evaluation::{OffloadFailure, offload_bulk};
+use crate::server::activity::Excuse;
 use axum::body::Body;
 use axum::response::Response;
 use butterflyfx_engine::identity::SubstrateId;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
 use http::{HeaderValue, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -84,7 +89,7 @@ impl OnError {
 pub(super) async fn answer(
     api: &Shared,
     id: SubstrateId,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     media: Media,
     on_error: OnError,
@@ -97,7 +102,7 @@ pub(super) async fn answer(
         Media::Arrow => (Reader::Arrow(Box::default()), Form::Arrow),
         _ => (Reader::Csv(CsvReader::new(settings.body_max, api.app.engine.limits())), Form::Csv),
     };
-    let form = wanted(headers).unwrap_or(form);
+    let form = wanted(&head.headers).unwrap_or(form);
     let work = Work {
         reader,
         table: None,
@@ -108,6 +113,7 @@ pub(super) async fn answer(
     let stream = Stream {
         api: Arc::clone(api),
         body,
+        excuse: head.extensions.get().cloned(),
         data: Bytes::new(),
         bytes: 0,
         phase: Phase::Reading,
@@ -227,6 +233,8 @@ enum Phase {
 struct Stream {
     api: Shared,
     body: Body,
+    /// What keeps the transport from holding it against the client that it does not read yet.
+    excuse: Option<Excuse>,
     /// Of the frame that came last, what is not taken.
     data: Bytes,
     bytes: u64,
@@ -330,17 +338,31 @@ impl Stream {
         Ok(Body::from(held))
     }
 
-    /// The answer from here on, made as it is taken. A refusal can only cut it short.
-    fn rest(self, held: Vec<u8>) -> Body {
-        let parts = stream::try_unfold((self, Some(held)), async |(mut stream, held)| {
-            if let Some(held) = held {
-                return Ok(Some((Bytes::from(held), (stream, None))));
-            }
-            match stream.next().await {
-                Ok(part) => Ok(part.map(|part| (Bytes::from(part), (stream, None)))),
-                Err(problem) => Err(std::io::Error::other(problem.detail)),
-            }
+    /// The answer from here on. A refusal can only cut it short.
+    fn rest(mut self, held: Vec<u8>) -> Body {
+        let (giver, taker) = backlog(held, &self.api.app.spool, self.excuse.take());
+        let maker = tokio::spawn(client::serving(client::of_this_request(), self.make(giver)));
+        let taker = taker.of_maker(maker.abort_handle());
+        let parts = stream::try_unfold(taker, async |taker| {
+            let part = taker.take().await?;
+            Ok::<_, std::io::Error>(part.map(|part| (part, taker)))
         });
         Body::from_stream(parts)
+    }
+
+    /// Makes the rest of the answer.
+    async fn make(mut self, mut giver: Giver) {
+        loop {
+            match self.next().await {
+                Ok(Some(part)) => giver.give(part, self.phase == Phase::Reading).await,
+                Ok(None) => return giver.end(Ok(())),
+                Err(problem) => {
+                    giver.end(Err(std::io::Error::other(problem.detail)));
+                    // A client that sends all before it reads learns of it only then.
+                    while self.phase == Phase::Reading && self.read().await.is_ok() {}
+                    return;
+                }
+            }
+        }
     }
 }

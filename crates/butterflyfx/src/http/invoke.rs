@@ -616,7 +616,7 @@ pub(super) async fn invoke_rows(State(api): State<Shared>, request: Request) -> 
     }
     let media = wire::media(&head.headers, Accepts::JsonOrColumns)?;
     if media != Media::Json {
-        return columns::answer(&api, id, &head.headers, body, media, on_error).await;
+        return columns::answer(&api, id, &head, body, media, on_error).await;
     }
     let text = read_batch(&api, &head.headers, body).await?;
     if prefer::is_async(&head.headers) {

@@ -120,6 +120,12 @@ pub(super) fn openmetrics(metrics: &Metrics, app: &App) -> String {
         &metrics.waits,
     );
 
+    text.gauge(
+        "spool_bytes",
+        "Bytes of answers in temporary files, because their clients do not read yet.",
+        app.spool.bytes(),
+    );
+
     results(&mut text, metrics, app);
     jobs(&mut text, metrics, app);
     store(&mut text, metrics, app);

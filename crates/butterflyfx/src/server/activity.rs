@@ -50,6 +50,8 @@ pub(crate) struct Activity {
     in_flight: AtomicU32,
     /// Since when the client takes nothing of what is sent; 0 while it does.
     write_blocked_since_ms: AtomicU64,
+    /// Requests whose clients need not take their answers yet.
+    excused: AtomicU32,
     /// Whether a head has begun and is not complete.
     in_head: AtomicBool,
     /// Whether the connection is given up because the client is too slow.
@@ -73,6 +75,7 @@ impl Activity {
             begun: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             write_blocked_since_ms: AtomicU64::new(0),
+            excused: AtomicU32::new(0),
             in_head: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             slow_request: AtomicU64::new(0),
@@ -162,8 +165,11 @@ impl Activity {
         }
     }
 
-    /// Since when the client takes nothing, if it does not.
+    /// Since when the client takes nothing, if it does not and should.
     pub(crate) fn write_blocked_since_ms(&self) -> Option<u64> {
+        if self.excused.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
         Some(self.write_blocked_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
     }
 
@@ -175,5 +181,36 @@ impl Activity {
     /// Whether the body of this request came too slowly.
     pub(crate) fn is_slow_request(&self, number: u64) -> bool {
         self.slow_request.load(Ordering::Relaxed) == number
+    }
+}
+
+/// Lets a handler excuse a client that takes nothing of its answer, because the server takes all of the request first. A
+/// client that sends nothing either has [`super::body::Pace`] to answer to. In the extensions of requests with large bodies.
+#[derive(Clone, Debug)]
+pub(crate) struct Excuse(Arc<Activity>);
+
+impl Excuse {
+    pub(super) fn new(activity: Arc<Activity>) -> Excuse {
+        Excuse(activity)
+    }
+
+    /// From now on the client need not take anything, until what this gives is dropped.
+    pub(crate) fn hold(&self) -> Excused {
+        self.0.excused.fetch_add(1, Ordering::Relaxed);
+        Excused(Arc::clone(&self.0))
+    }
+}
+
+/// See [`Excuse::hold`].
+#[derive(Debug)]
+pub(crate) struct Excused(Arc<Activity>);
+
+impl Drop for Excused {
+    fn drop(&mut self) {
+        // What the client did not take until now is not held against it.
+        if self.0.write_blocked_since_ms.load(Ordering::Relaxed) != 0 {
+            self.0.write_blocked_since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        self.0.excused.fetch_sub(1, Ordering::Relaxed);
     }
 }

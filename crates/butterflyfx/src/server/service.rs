@@ -3,7 +3,7 @@
 //!
 //! One function around the router, not a stack of layers: each layer would box a future.
 
-use super::activity::Activity;
+use super::activity::{Activity, Excuse};
 use super::body::{AnswerBody, InFlight, Pace, RequestBody, RestUse};
 use super::browsers::Browsers;
 use super::held::Bodies;
@@ -106,7 +106,7 @@ pub(crate) async fn answer<A: Answers>(
         Verdict::Go { origin } => {
             // The path is only needed for what goes wrong, but then the request is gone.
             let uri = request.uri().clone();
-            let request = request.map(|incoming| {
+            let mut request = request.map(|incoming| {
                 if incoming.is_end_stream() {
                     return Body::empty();
                 }
@@ -123,6 +123,9 @@ pub(crate) async fn answer<A: Answers>(
                     held.clone(),
                 ))
             });
+            if held.is_some() {
+                request.extensions_mut().insert(Excuse::new(Arc::clone(activity)));
+            }
             let answering = client::serving(activity.client(), shared.answers.answer(request));
             let handled = AssertUnwindSafe(answering).catch_unwind().await;
             let mut response = match handled {

@@ -9,11 +9,11 @@ mod full;
 mod kill;
 mod linear;
 mod model;
-mod process;
+pub(crate) mod process;
 mod refusal;
 mod stop;
 mod sync_failure;
-mod wire;
+pub(crate) mod wire;
 
 /// A stream of numbers that a seed repeats (SplitMix64).
 #[derive(Clone, Debug)]

@@ -1,12 +1,15 @@
 //! One formula over tables: what goes in as Arrow or CSV comes out as it should, whole or in pieces, and what is wrong is told.
 
 mod arrow;
+mod backlog;
 mod csv;
 mod hostile;
 mod stream;
 
 use super::client::Reply;
 use super::{Api, create, relate};
+use crate::durable::process::Server;
+use crate::support::{Folder, PATIENCE};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
@@ -14,6 +17,8 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::json;
+use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 
 const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -23,6 +28,42 @@ const CSV: &str = "text/csv";
 fn lambda(api: &Api, code: &str) -> String {
     let id = create(api, "lambda", code, json!({}));
     format!("POST /api/v1/substrates/{id}/invoke/batch")
+}
+
+/// The program in a process of its own, since tests beside this one use memory, too; with a lambda.
+struct Process {
+    server: Server,
+    path: String,
+    _folder: Folder,
+}
+
+impl Process {
+    fn new(code: &str) -> Process {
+        let folder = Folder::new();
+        let server = Server::start(&Path::new(folder.path()).join("data"), &[]);
+        let body = json!({"expression_type": "lambda", "expression_code": code}).to_string();
+        let made = server.ask("POST /api/v1/substrates", &body).json();
+        let id = made["substrate_id"].as_str().expect("an id");
+        Process { path: format!("/api/v1/substrates/{id}/invoke/batch"), server, _folder: folder }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address).expect("connect");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+        stream
+    }
+
+    /// A gauge; `None` where the system does not tell.
+    fn gauge(&self, name: &str) -> Option<u64> {
+        let metrics = self.server.ask("GET /metrics", "").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")))?;
+        line.parse().ok()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.gauge("butterflyfx_process_resident_memory_bytes")
+    }
 }
 
 /// A stream of batches with the same columns.

@@ -2,7 +2,6 @@
 
 use super::super::client::read_reply;
 use super::*;
-use crate::support::PATIENCE;
 use arrow_array::{Float64Array, Int8Array, Int64Array};
 use std::io::{BufReader, Read, Write};
 use std::time::Instant;
@@ -82,17 +81,16 @@ fn machine_code_and_nulls_give_what_json_gives() {
 
 #[test]
 fn millions_of_rows_take_no_more_room_than_thousands() {
-    let api = Api::new();
-    let request = lambda(&api, "lambda x: x + 1");
-    let (_, path) = request.split_once(' ').expect("METHOD /path");
+    let process = Process::new("lambda x: x + 1");
+    let path = &process.path;
     let column = vec![(
         "x",
         Arc::new(Int8Array::from_iter_values((0..100_000).map(|row| (row % 100) as i8))) as ArrayRef,
     )];
     let whole = stream_of(&[column.clone(), column]);
-    let mut stream = api.server.connect();
+    let mut stream = process.connect();
     let mut reading = stream.try_clone().expect("a socket");
-    let before = butterflyfx::metrics::resident_bytes();
+    let before = process.memory();
     let reader = std::thread::spawn(move || {
         let (mut read, mut buffer, mut head) = (0, vec![0; 1 << 16], Vec::new());
         loop {
@@ -117,7 +115,7 @@ fn millions_of_rows_take_no_more_room_than_thousands() {
     stream.write_all(&body).expect("send");
     let (read, head) = reader.join().expect("the answer");
     assert!(head.contains("transfer-encoding: chunked"), "the answer was held to its end: {head}");
-    let after = butterflyfx::metrics::resident_bytes();
+    let after = process.memory();
     assert!(read > 3_000_000 * 8, "{read} bytes of 3 million results came");
     if let (Some(before), Some(after)) = (before, after) {
         // The answer is held to 16 MiB; 3 million results have 24.
