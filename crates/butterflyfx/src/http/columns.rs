@@ -10,6 +10,7 @@ mod arrow_out;
 mod backlog;
 mod csv_in;
 mod evaluate;
+mod incoming;
 mod sink;
 mod table;
 
@@ -17,11 +18,12 @@ use self::arrow_in::ArrowReader;
 use self::backlog::{Giver, backlog};
 use self::csv_in::CsvReader;
 use self::evaluate::Evaluator;
+use self::incoming::Incoming;
 use self::sink::{Form, Sink};
 use self::table::Table;
 use super::budget::{Budget, check_answer};
 use super::problem::{Outcome, Problem};
-use super::wire::{self, Media, Query};
+use super::wire::{Media, Query};
 use super::{Answer, Shared};
 use crate::client;
 use crate::evaluation::{OffloadFailure, offload_bulk};
@@ -35,7 +37,6 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Uri};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::sync::Arc;
@@ -112,11 +113,10 @@ pub(super) async fn answer(
     };
     let stream = Stream {
         api: Arc::clone(api),
-        body,
+        incoming: Incoming::new(body, settings.batch_body_max),
         excuse: head.extensions.get().cloned(),
         data: Bytes::new(),
-        bytes: 0,
-        phase: Phase::Reading,
+        is_done: false,
         has_begun: false,
         work: Arc::new(Mutex::new(work)),
     };
@@ -220,25 +220,16 @@ impl Work {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Reading,
-    /// The body has ended.
-    Read,
-    /// All is written.
-    Done,
-}
-
 /// A request on its way.
 struct Stream {
     api: Shared,
-    body: Body,
+    incoming: Incoming,
     /// What keeps the transport from holding it against the client that it does not read yet.
     excuse: Option<Excuse>,
     /// Of the frame that came last, what is not taken.
     data: Bytes,
-    bytes: u64,
-    phase: Phase,
+    /// Whether all is written.
+    is_done: bool,
     /// Whether a worker has done any of it.
     has_begun: bool,
     work: Arc<Mutex<Work>>,
@@ -253,44 +244,32 @@ impl Stream {
                 if !work.is_ready(false) {
                     work.reader.feed(&mut self.data)?;
                 }
-                work.is_ready(self.phase == Phase::Read && self.data.is_empty())
+                work.is_ready(self.is_last())
             };
             if is_ready {
                 return Ok(true);
             }
-            if self.phase == Phase::Read && self.data.is_empty() {
+            if self.is_last() {
                 return Ok(false);
             }
             if self.data.is_empty() {
-                self.read().await?;
+                self.data = self.incoming.next().await?;
             }
         }
     }
 
-    /// Reads one frame.
-    async fn read(&mut self) -> Outcome<()> {
-        let Some(frame) = self.body.frame().await else {
-            self.phase = Phase::Read;
-            return Ok(());
-        };
-        if let Ok(data) = frame.map_err(|error| wire::broken_body(&error))?.into_data() {
-            self.bytes += data.len() as u64;
-            let bytes_max = self.api.app.config.http.batch_body_max;
-            if self.bytes > bytes_max {
-                return Err(Problem::body_too_large("a table", bytes_max));
-            }
-            self.data = data;
-        }
-        Ok(())
+    /// Whether nothing comes after what the reader has.
+    fn is_last(&self) -> bool {
+        self.incoming.is_over() && self.data.is_empty()
     }
 
     /// The next part of the answer; `None` at the end.
     async fn next(&mut self) -> Outcome<Option<Vec<u8>>> {
-        while self.phase != Phase::Done {
+        while !self.is_done {
             let part = if self.fill().await? {
                 self.step().await?
             } else {
-                self.phase = Phase::Done;
+                self.is_done = true;
                 self.work.lock().finish()?
             };
             if !part.is_empty() {
@@ -302,15 +281,15 @@ impl Stream {
 
     /// Has a worker do the next piece.
     async fn step(&mut self) -> Outcome<Vec<u8>> {
-        let is_last = self.phase == Phase::Read && self.data.is_empty();
+        let is_last = self.is_last();
         let mut offers = 0;
         loop {
             // Each piece may take what a request may.
             let (mut budget, _cancel) = Budget::new(&self.api.app);
             let work = Arc::clone(&self.work);
             offers += 1;
-            let offered = offload_bulk(&self.api.app, move |_| work.lock().step(is_last, &mut budget)).await;
-            match offered {
+            let step = offload_bulk(&self.api.app, move |_| work.lock().step(is_last, &mut budget));
+            match self.incoming.read_during(step).await? {
                 // A table that has begun should not fail because others are busy.
                 Err(OffloadFailure::Overloaded) if self.has_begun && offers < OFFERS => {
                     tokio::time::sleep(OFFER_INTERVAL).await;
@@ -354,12 +333,12 @@ impl Stream {
     async fn make(mut self, mut giver: Giver) {
         loop {
             match self.next().await {
-                Ok(Some(part)) => giver.give(part, self.phase == Phase::Reading).await,
+                Ok(Some(part)) => giver.give(part, self.incoming.is_awaited()).await,
                 Ok(None) => return giver.end(Ok(())),
                 Err(problem) => {
                     giver.end(Err(std::io::Error::other(problem.detail)));
                     // A client that sends all before it reads learns of it only then.
-                    while self.phase == Phase::Reading && self.read().await.is_ok() {}
+                    while !self.incoming.is_over() && self.incoming.next().await.is_ok() {}
                     return;
                 }
             }

@@ -170,6 +170,40 @@ fn who_leaves_takes_the_work_along() {
     assert_eq!(sent(&api, &fast, ARROW, &stream_of(&[column(1)])), "Int64: 1");
 }
 
+/// What came before the end of a request is not worked off once it is known that the end does not come.
+#[test]
+fn who_leaves_in_the_middle_takes_along_what_was_sent() {
+    let api = Api::with(&[("evaluation-threads", "1")]);
+    let slow = lambda(&api, "lambda x: sum([1 for i in range(90000)])");
+    let (_, path) = slow.split_once(' ').expect("METHOD /path");
+    let column = |rows: usize| vec![("x", Arc::new(Int64Array::from(vec![1; rows])) as ArrayRef)];
+    // Minutes of work in some hundred kilobytes.
+    let mut batches = vec![column(1)];
+    batches.extend((0..100).map(|_| column(400)));
+    let body = stream_of(&batches);
+    let mut stream = api.server.connect();
+    let head = format!(
+        "POST {path}?errors=null HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ARROW}\r\ncontent-length: {}\r\n\r\n",
+        2 * body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("send");
+    stream.write_all(&body).expect("send");
+    let started = Instant::now();
+    let until = |holds: &dyn Fn() -> bool| {
+        while !holds() {
+            assert!(started.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+    };
+    until(&|| {
+        counter(&api, "butterflyfx_evaluations_total") + counter(&api, "butterflyfx_evaluation_errors_total")
+            > 0
+    });
+    drop(stream);
+    // The one that asks.
+    until(&|| counter(&api, "butterflyfx_http_requests_in_flight") == 1);
+}
+
 #[test]
 fn each_piece_may_take_what_a_request_may() {
     let api = Api::with(&[("steps-max", "10000")]);
