@@ -8,7 +8,8 @@ use crate::http::budget::Budget;
 use crate::http::problem::{Outcome, Problem, of_raise};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;
-use butterflyfx_formula::error::Raise;
+use butterflyfx_formula::error::{Raise, RaiseKind};
+use butterflyfx_formula::formula::Formula;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::text::Text;
 use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Stint};
@@ -30,6 +31,8 @@ pub(super) struct Evaluator {
     app: Arc<App>,
     id: SubstrateId,
     formula: Option<Tiered>,
+    /// Whether columns and parameters were compared; all tables of a stream have the same columns.
+    is_checked: bool,
     vm: Interpreter,
     results: Results,
 }
@@ -47,6 +50,7 @@ impl Evaluator {
         Evaluator {
             // What is wrong with the substrate each row is told.
             formula: app.engine.unbound_formula(id).unwrap_or_default(),
+            is_checked: false,
             vm: Interpreter::new(app.engine.limits()),
             results: Results::default(),
             app: Arc::clone(app),
@@ -68,6 +72,10 @@ impl Evaluator {
         let Some(formula) = &mut self.formula else {
             return by_engine(&self.app, self.id, &columns, rows, sink, budget);
         };
+        if !self.is_checked {
+            check_columns(formula.formula(), &columns, self.id)?;
+            self.is_checked = true;
+        }
         let known = usize::try_from(known).unwrap_or(usize::MAX);
         let evaluation = ColumnEvaluation::new(formula, &columns, known);
         let mut run = Run {
@@ -84,6 +92,42 @@ impl Evaluator {
         self.app.metrics.evaluated_many(evaluations, failures, steps);
         outcome
     }
+}
+
+/// Parameters that a refusal names.
+const NAMED_MAX: usize = 20;
+
+/// Refuses a column that the formula does not take, and a parameter that no column is for: each of a million rows would
+/// fail for the same reason.
+fn check_columns(formula: &Formula, columns: &[Column<'_>], id: SubstrateId) -> Outcome<()> {
+    let template = &formula.template;
+    let names = template.parameters();
+    let is_column = |name: &str| columns.iter().any(|column| column.name == name);
+    let refuse = |kind: RaiseKind, what: String| {
+        let named: Vec<&str> = names.iter().take(NAMED_MAX).map(|name| &**name).collect();
+        let takes = match named.join(", ") {
+            none if none.is_empty() => "no parameters".to_owned(),
+            named if names.len() > NAMED_MAX => format!("{named} and others"),
+            named => named,
+        };
+        let message = format!("{what}; the formula takes {takes}");
+        Err(of_raise(Raise { kind, message, at: None }, id, None))
+    };
+    let is_taken = |column: &&Column<'_>| names.iter().any(|name| **name == *column.name);
+    if !template.accepts_any()
+        && let Some(Column { name, .. }) = columns.iter().find(|column| !is_taken(column))
+    {
+        let what = format!(
+            "the table has a column \"{name}\", which is no parameter: leave it out, or name it as one"
+        );
+        return refuse(RaiseKind::UnexpectedParameter((*name).to_owned()), what);
+    }
+    let is_missing = |(at, name): &(usize, &Arc<str>)| !template.has_default(*at) && !is_column(name);
+    if let Some((_, name)) = names.iter().enumerate().find(is_missing) {
+        let what = format!("the table has no column \"{name}\", which is a parameter without a default");
+        return refuse(RaiseKind::MissingParameter(name.to_string()), what);
+    }
+    Ok(())
 }
 
 /// A piece that is being evaluated.

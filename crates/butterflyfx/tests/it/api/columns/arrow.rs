@@ -151,13 +151,35 @@ fn errors_are_told_left_out_or_end_it() {
     ] {
         check(&api, "lambda x: 4 / x", query, &[Arc::clone(&column)], expected);
     }
-    check(
-        &api,
-        "lambda y: y",
-        "",
-        &[array(Int64Array::from(vec![1]))],
-        "Null: null | 0: unexpected_parameter: the formula takes no parameter 'x'",
-    );
+}
+
+/// Each row would fail for the same reason: the table is refused.
+#[test]
+fn columns_that_do_not_fit_the_formula_are_refused_at_once() {
+    let unexpected = r#"422 unexpected_parameter: the table has a column "x", which is no parameter: leave it out, or name it as one; the formula takes "#;
+    let missing = r#"422 missing_parameter: the table has no column "y", which is a parameter without a default; the formula takes "#;
+    let names: Vec<String> = (0..30).map(|at| format!("p{at}=0")).collect();
+    let many = format!("lambda {}: 0", names.join(", "));
+    let first: Vec<String> = (0..20).map(|at| format!("p{at}")).collect();
+    for (formula, expected) in [
+        ("lambda y: y", format!("{unexpected}y")),
+        ("lambda: 7", format!("{unexpected}no parameters")),
+        (&many, format!("{unexpected}{} and others", first.join(", "))),
+        ("lambda x, y: y", format!("{missing}x, y")),
+        ("lambda y, **kw: y", format!("{missing}y")),
+        ("lambda x, y=2: y", "Int64: 2".to_owned()),
+        ("lambda **kw: kw.get('y', 3)", "Int64: 3".to_owned()),
+    ] {
+        for query in ["", "?errors=null", "?errors=fail"] {
+            let api = Api::new();
+            check(&api, formula, query, &[array(Int64Array::from(vec![1]))], &expected);
+        }
+    }
+    let api = Api::new();
+    let empty = vec![("x", array(Int64Array::from(Vec::<i64>::new())))];
+    let request = lambda(&api, "lambda y: y");
+    assert_eq!(sent(&api, &request, ARROW, &stream_of(&[empty])), format!("{unexpected}y"));
+    assert_eq!(sent(&api, &request, CSV, b"x\n1\n"), format!("{unexpected}y"));
 }
 
 #[test]
