@@ -31,6 +31,10 @@ const DEPTH: usize = 8;
 const LONG_ROWS: usize = 40;
 const REPEATED: usize = 8;
 
+/// How often the rows of such a table are evaluated by who compiles when it is hot, and how long that is then waited for.
+const HOT_ROUNDS: usize = 7;
+const HOT_YIELDS: usize = 200;
+
 /// Rows that are done together, so that blocks and what is left of them are met at several places.
 const PIECES: [usize; 4] = [1, 8, 13, usize::MAX];
 
@@ -40,7 +44,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let limits = Limits { steps: 100_000, wall_clock_ms: 3_600_000, ..Limits::default() };
     let (mut line, mut counts) = (Vec::new(), Counts::default());
     // One compiler for all cases: what it keeps of one must not show in another.
-    let jit = Jit::new(Mode::AtOnce);
+    let jits = Jits { at_once: Jit::new(Mode::AtOnce), when_hot: Jit::new(Mode::WhenHot) };
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         PANICS.fetch_add(1, Ordering::Relaxed);
@@ -53,16 +57,24 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     {
         let case = json::read_document(&line, DEPTH).map_err(|error| format!("a case: {}", error.message))?;
         let mut answer = String::new();
-        json::write_document(&evaluate(&case, &jit, &limits, &mut counts)?, &mut answer);
+        json::write_document(&evaluate(&case, &jits, &limits, &mut counts)?, &mut answer);
         answer.push('\n');
         output.write_all(answer.as_bytes())?;
         output.flush()?;
     }
     let Counts { rows, compiled, tables, in_columns } = counts;
     eprintln!(
-        "machine code answered {compiled} of {rows} rows, and ran over the columns of {in_columns} of {tables} tables"
+        "machine code answered {compiled} of {rows} rows, and ran over the columns of {in_columns} of {tables} tables; \
+         {} templates were compiled when they were hot",
+        jits.when_hot.stats().compiled
     );
     Ok(())
+}
+
+/// Who compiles for the tests, and who does as a server does.
+struct Jits {
+    at_once: Jit,
+    when_hot: Jit,
 }
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -79,7 +91,7 @@ struct Counts {
 /// The answer to a case.
 fn evaluate(
     case: &Document,
-    jit: &Jit,
+    jits: &Jits,
     limits: &Limits,
     counts: &mut Counts,
 ) -> std::result::Result<Document, Box<dyn Error>> {
@@ -100,7 +112,7 @@ fn evaluate(
         };
         let mut of_code = Vec::new();
         for table in &tables {
-            match table.evaluate(&formula, jit, limits, counts) {
+            match table.evaluate(&formula, jits, limits, counts) {
                 // Where the code generator panics, the interpreter goes on, and nobody would see it.
                 Ok(_) if PANICS.load(Ordering::Relaxed) != panics => return Ok(different(code, "a panic")),
                 Ok(rows) => of_code.push(Document::List(rows)),
@@ -166,14 +178,14 @@ impl Table {
     fn evaluate(
         &self,
         formula: &Formula,
-        jit: &Jit,
+        jits: &Jits,
         limits: &Limits,
         counts: &mut Counts,
     ) -> std::result::Result<Vec<Document>, String> {
         let mut vm = Interpreter::new(limits);
-        let mut tiered = Tiered::new(formula.clone(), jit);
+        let mut tiered = Tiered::new(formula.clone(), &jits.at_once);
         let binding = (self.rows > 0).then(|| formula.bind(&self.row(0))).flatten();
-        let (mut outcomes, mut answers) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut answers, mut all_expected) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..self.rows {
             let row = self.row(at);
             let mut same =
@@ -205,10 +217,14 @@ impl Table {
                 })?;
             }
             let steps = if outcome.is_ok() { own.meter.cost().steps } else { 0 };
+            all_expected.push((row, expected));
             answers.push(Document::Text(told(&outcome).into()));
             outcomes.push((outcome, steps));
         }
         self.over_columns(tiered, &mut vm, &outcomes, counts)?;
+        if self.rows >= LONG_ROWS {
+            when_hot(formula, &jits.when_hot, &mut vm, &all_expected)?;
+        }
         Ok(answers)
     }
 
@@ -257,6 +273,33 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// As a server does it: compiled on another thread once it is hot, while it goes on.
+fn when_hot(
+    formula: &Formula,
+    jit: &Jit,
+    vm: &mut Interpreter,
+    rows: &[(Arc<Dict>, String)],
+) -> std::result::Result<(), String> {
+    let mut tiered = Tiered::new(formula.clone(), jit);
+    let before = jit.stats();
+    for round in 0..HOT_ROUNDS {
+        for (row, expected) in rows {
+            vm.meter.reset();
+            let found = exactly(&tiered.evaluate(vm, row), vm);
+            if found != *expected {
+                return Err(format!("row {row:?}\n  interpreted {expected}\n  in round {round} {found}"));
+            }
+        }
+        if round + 2 >= HOT_ROUNDS {
+            // It may never come: not all can be compiled.
+            let has_come =
+                || (jit.stats().compiled, jit.stats().refused) != (before.compiled, before.refused);
+            (0..HOT_YIELDS).take_while(|_| !has_come()).for_each(|_| std::thread::yield_now());
+        }
+    }
+    Ok(())
 }
 
 /// A column as its kind is kept.
