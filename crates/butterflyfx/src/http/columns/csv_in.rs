@@ -1,7 +1,7 @@
 //! CSV on its way in: RFC 4180, with a header line that names the parameters.
 //!
 //! What a value is shows in the value alone, whatever stands in other rows: nothing is `None`, what JSON reads as a number is
-//! that number, `true` and `false` are bools, all else is text, and so is whatever stands in quotes. No CSV library that tells
+//! that number, `true` and `false` are bools, `True` and `False` too (so pandas writes them), all else is text, and so is whatever stands in quotes. No CSV library that tells
 //! whether a value was quoted is known to us, hence this one.
 
 use super::table::{COLUMNS_MAX, Cells, Table};
@@ -188,8 +188,9 @@ impl CsvReader {
         let first = match text {
             _ if field.is_quoted => b'"',
             [] => return Ok(Value::None),
-            b"true" => return Ok(Value::Bool(true)),
-            b"false" => return Ok(Value::Bool(false)),
+            // As JSON and as Python write them.
+            b"true" | b"True" => return Ok(Value::Bool(true)),
+            b"false" | b"False" => return Ok(Value::Bool(false)),
             [b'-', first, ..] | [first, ..] => *first,
         };
         if first.is_ascii_digit() {

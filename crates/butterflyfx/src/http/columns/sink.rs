@@ -249,7 +249,7 @@ fn write_csv(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Out
         Value::None => {}
         Value::Str(text) => {
             let text = text.as_str();
-            let is_plain = !matches!(text, "" | "true" | "false")
+            let is_plain = !matches!(text, "" | "true" | "false" | "True" | "False")
                 && !text.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit())
                 && !text.contains(['"', ',', '\n', '\r']);
             if is_plain { out.push_str(text) } else { write_quoted(text, out) }

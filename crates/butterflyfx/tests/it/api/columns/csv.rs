@@ -19,7 +19,13 @@ fn a_value_is_what_it_shows() {
         ("-1e-7", "-1e-07"),
         ("true", "true"),
         ("", "null"),
-        ("True", r#""True""#),
+        ("false", "false"),
+        ("True", "true"),
+        ("False", "false"),
+        ("TRUE", r#""TRUE""#),
+        ("False ", r#""False ""#),
+        ("\"False\"", r#""False""#),
+        ("yes", r#""yes""#),
         ("null", r#""null""#),
         ("NaN", r#""NaN""#),
         ("007", r#""007""#),
@@ -49,9 +55,13 @@ fn a_value_is_what_it_shows() {
 fn what_comes_out_reads_back_as_the_same() {
     let api = Api::new();
     let request = lambda(&api, "lambda x: x") + "?errors=null";
-    let body = "result\n1\n-2.5\n1e16\n123456789012345678901234567890\ntrue\nfalse\n\"true\"\n\"1\"\n\"-1\"\n\"\"\n\n\
+    let body = "result\n1\n-2.5\n1e16\n123456789012345678901234567890\ntrue\nfalse\n\"true\"\n\"True\"\n\"False\"\nTRUE\n\"1\"\n\"-1\"\n\"\"\n\n\
                 text\n\"a,b\"\n\"say \"\"no\"\"\"\n\"two\nlines\"\n";
     check(&api, &request, &body.replacen("result", "x", 1), body);
+    // A bool of Python is written as one of JSON, and not as its text.
+    check(&api, &request, "x\nTrue\nFalse\n", "result\ntrue\nfalse\n");
+    let priced = lambda(&api, "lambda flag, price: price if flag else 0") + "?errors=null";
+    check(&api, &priced, "flag,price\nTrue,1.0\nFalse,2.0\n", "result\n1.0\n0\n");
     check(&api, &lambda(&api, "lambda x: [x, 'a']"), "x\n1\n", "result,error\n\"[1,\"\"a\"\"]\",\n");
 }
 
