@@ -141,7 +141,7 @@ impl Sink {
     /// Appends a row that failed.
     pub(super) fn failed(&mut self, problem: Box<Problem>) -> Outcome<()> {
         if self.on_error == OnError::Fail {
-            return Err(problem.with_number("row", self.rows));
+            return Err(problem.ends_at_row(self.rows));
         }
         match &mut self.writer {
             Writer::Arrow(writer) => writer.failed(&problem),
@@ -183,7 +183,7 @@ impl Sink {
         let Writer::Arrow(writer) = &mut self.writer else { return Ok(()) };
         let (first, fails) = (self.first_waiting, self.on_error == OnError::Fail);
         let mut misfit = |row: usize, problem: &mut Problem| match fails {
-            true => Err(Box::new(problem.clone()).with_number("row", first + row as u64)),
+            true => Err(Box::new(problem.clone()).ends_at_row(first + row as u64)),
             false => Ok(()),
         };
         if is_end {

@@ -102,7 +102,7 @@ fn the_type_of_the_results_follows_the_first_rows() {
         mixed,
         "?errors=fail",
         &[ints(&[1]), ints(&[2, -1])],
-        "422 validation_failed row 2: the result is a float, and the column of results, by its first rows, is Int64",
+        "422 validation_failed row 2: row 2: the result is a float, and the column of results, by its first rows, is Int64",
     );
     let api_text = |expected: &str, columns: &[ArrayRef]| {
         check(&api, "lambda x: 'text' if x > 1 else True if x > 0 else None", "", columns, expected);
@@ -142,7 +142,7 @@ fn errors_are_told_left_out_or_end_it() {
         ("", told),
         ("?errors=report", told),
         ("?errors=null", "Float64: 4.0 null null -1.0"),
-        ("?errors=fail", "422 evaluation_error row 1: ZeroDivisionError: division by zero"),
+        ("?errors=fail", "422 evaluation_error row 1: row 1: ZeroDivisionError: division by zero"),
         ("?errors=raise", "422 validation_failed: errors must be report or null or fail"),
         (
             "?error=null",

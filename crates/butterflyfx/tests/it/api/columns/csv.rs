@@ -116,7 +116,7 @@ fn errors_are_told_left_out_or_end_it() {
     check(&api, &request, body, "result,error\n4.0,\n,\"ZeroDivisionError: division by zero\"\n0.5,\n");
     check(&api, &format!("{request}?errors=null"), body, "result\n4.0\n\n0.5\n");
     let fail = format!("{request}?errors=fail");
-    check(&api, &fail, body, "422 evaluation_error row 1: ZeroDivisionError: division by zero");
+    check(&api, &fail, body, "422 evaluation_error row 1: row 1: ZeroDivisionError: division by zero");
     check(&api, &fail, "x\n1\n", "result\n4.0\n");
     // And in JSON.
     let rows = r#"{"rows":[{"x":1},{"x":0},{"x":8}]}"#;
@@ -124,8 +124,14 @@ fn errors_are_told_left_out_or_end_it() {
         let reply = api.send(&format!("{request}?errors=null"), rows).json();
         assert_eq!(reply, json!({"results": [4.0, null, 0.5]}), "{count}");
         let refused = shown(&api.send(&fail, rows));
-        assert_eq!(refused, "422 evaluation_error row 1: ZeroDivisionError: division by zero");
+        assert_eq!(refused, "422 evaluation_error row 1: row 1: ZeroDivisionError: division by zero");
     }
+    // Rows are counted from 0 in what is told of each, too, and there the detail stays as it is.
+    let told = api.send(&request, rows).json();
+    assert_eq!(told["errors"][0]["row"], json!(1));
+    assert_eq!(told["errors"][0]["detail"], json!("ZeroDivisionError: division by zero"));
+    let bad = shown(&api.send(&fail, r#"{"rows":[{"x":1},7]}"#));
+    assert!(bad.starts_with("422 validation_failed row 1: row 1: a row must be an object"), "{bad}");
 }
 
 #[test]
