@@ -138,9 +138,34 @@ fn errors_are_told_left_out_or_end_it() {
 fn other_types_are_refused() {
     let api = Api::new();
     let request = lambda(&api, "lambda x: x");
-    for media in ["text/plain", "text/csv; charset=latin-1", "application/vnd.apache.arrow.file"] {
-        let shown = sent(&api, &request, media, b"x\n1\n");
-        assert!(shown.starts_with("415 unsupported_media_type"), "{shown}");
+    let all = "application/json, application/vnd.apache.arrow.stream or text/csv";
+    for media in ["text/plain", "text/tab-separated-values", "application/csv", "application/vnd.apache.arrow.file"] {
+        assert_eq!(
+            sent(&api, &request, media, b"x\n1\n"),
+            format!(
+                "415 unsupported_media_type: this endpoint reads {all}, in UTF-8, not {media:?}; send the header \
+                 Content-Type with the one that the body is"
+            )
+        );
     }
+    for media in ["text/csv; charset=latin-1", "text/csv;CHARSET=\"iso-8859-1\"", "application/json;charset=utf-16"] {
+        assert_eq!(
+            sent(&api, &request, media, b"x\n1\n"),
+            format!(
+                "415 unsupported_media_type: this endpoint reads {all} in UTF-8, not {media:?}; send the body in UTF-8, \
+                 and Content-Type without a charset or with charset=utf-8"
+            )
+        );
+    }
+    for media in ["text/csv; header=absent", "text/csv; charset=utf-8; Header=\"Absent\""] {
+        assert_eq!(
+            sent(&api, &request, media, b"1\n2\n"),
+            format!(
+                "415 unsupported_media_type: this endpoint reads text/csv with a header line that names the parameters, not \
+                 {media:?}; put one before the values, and leave the header parameter out"
+            )
+        );
+    }
+    assert_eq!(sent(&api, &request, "text/csv; header=present", b"x\n1\n"), "result,error\n1,\n");
     assert_eq!(sent(&api, &request, "Text/CSV; charset=UTF-8", b"x\n1\n"), "result,error\n1,\n");
 }
