@@ -95,6 +95,13 @@ fn lines() {
         ),
         ("a,a\n1,2\n", "1 of the CSV: two columns are called \"a\""),
         ("a,\n1,2\n", "1 of the CSV: a column has no name"),
+        (
+            "a, b\n1, 2\n",
+            "1 of the CSV: there are blanks around the name \" b\": they count as part of it, and of values; leave them \
+             out (a name that has them goes in quotes)",
+        ),
+        ("\"a\";\"b\"\n1;2\n", "1 of the CSV: commas separate values, semicolons and tabs do not"),
+        ("a,b\n\"1\"\t2\n", "2 of the CSV: commas separate values, semicolons and tabs do not"),
     ] {
         check(&api, &request, body, &format!("422 validation_failed: line {expected}"));
     }
@@ -106,6 +113,48 @@ fn lines() {
     assert!(
         sent(&api, &request, CSV, many.as_bytes()).starts_with("422 limit_exceeded: a table may have 1000")
     );
+}
+
+#[test]
+fn what_is_separated_otherwise_is_refused() {
+    let api = Api::new();
+    let any = lambda(&api, "lambda **kw: kw.get('a')");
+    let one = |name: &str, other: &str| {
+        format!(
+            "422 validation_failed: line 1 of the CSV: the header is the one name {name:?}: commas separate values, \
+             {other} do not (a name that has them goes in quotes)"
+        )
+    };
+    check(&api, &any, "a;b\n1;2\n", &one("a;b", "semicolons"));
+    check(&api, &any, "a;b\r\n1,5;2\r\n", &one("a;b", "semicolons"));
+    check(&api, &any, "\u{feff}a\tb\n1\t2\n", &one("a\tb", "tabs"));
+    check(&api, &any, "\"a;b\"\n1;2\n", "result,error\n,\n");
+    check(&api, &any, "\" a\",a\n1,2\n", "result,error\n2,\n");
+    let quotes = lambda(&api, "lambda **kw: kw['a;b']");
+    check(&api, &quotes, "\"a;b\"\n1\n", "result,error\n1,\n");
+    let line_end = |line: u64| {
+        format!(
+            "422 validation_failed: line {line} of the CSV: there is a CR without an LF behind it: end lines with LF or \
+             CRLF, and put a value that has one in quotes"
+        )
+    };
+    for (body, line) in [
+        ("a,b\r1,2\r3,4\r", 1),
+        ("a\r1\r2\r", 1),
+        ("a\r1\r2", 1),
+        ("\"a\",\"b\"\r\"1\",\"2\"\r", 1),
+        ("a,b\r\"1\",\"2\"\r", 1),
+        ("a\n1\r2\r3\n", 2),
+        ("a,b\n1,2\nx\r,2\n", 3),
+        ("a,b\n1,2\n3\r,4\n", 3),
+    ] {
+        check(&api, &any, body, &line_end(line));
+    }
+    check(&api, &any, "a\n\"1\r2\"\n", "result,error\n\"1\r2\",\n");
+    // So long that what seems to be the header has more bytes, or names, than there may be.
+    for (head, row) in [("a\r", "12345678\r"), ("a,b\r", "1,2\r")] {
+        check(&api, &any, &(head.to_owned() + &row.repeat(1 << 20)), &line_end(1));
+    }
 }
 
 #[test]
@@ -139,7 +188,9 @@ fn other_types_are_refused() {
     let api = Api::new();
     let request = lambda(&api, "lambda x: x");
     let all = "application/json, application/vnd.apache.arrow.stream or text/csv";
-    for media in ["text/plain", "text/tab-separated-values", "application/csv", "application/vnd.apache.arrow.file"] {
+    for media in
+        ["text/plain", "text/tab-separated-values", "application/csv", "application/vnd.apache.arrow.file"]
+    {
         assert_eq!(
             sent(&api, &request, media, b"x\n1\n"),
             format!(
@@ -148,7 +199,9 @@ fn other_types_are_refused() {
             )
         );
     }
-    for media in ["text/csv; charset=latin-1", "text/csv;CHARSET=\"iso-8859-1\"", "application/json;charset=utf-16"] {
+    for media in
+        ["text/csv; charset=latin-1", "text/csv;CHARSET=\"iso-8859-1\"", "application/json;charset=utf-16"]
+    {
         assert_eq!(
             sent(&api, &request, media, b"x\n1\n"),
             format!(
