@@ -233,7 +233,9 @@ impl Sink {
 fn not_columnar(value: &Value) -> Box<Problem> {
     let detail = match value {
         Value::BigInt(_) => {
-            "the result is an int beyond 64 bits, which an Arrow column cannot hold".to_owned()
+            "the result is an int beyond int64, and an Arrow column of results holds no larger ones: ask for text/csv or \
+             application/json (Accept)"
+                .to_owned()
         }
         other => format!(
             "the result is a {}; an Arrow column holds ints, floats, bools or texts",
