@@ -175,7 +175,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(SIZES, "body-max", bytes http.body_max: u64, KIB, 1024 * MIB,
         "Bytes of a request body. More is answered 413."),
     setting!(SIZES, "batch-body-max", bytes http.batch_body_max: u64, KIB, 1024 * 1024 * MIB,
-        "Bytes of a streamed batch (NDJSON). More is answered 413."),
+        "Bytes of a streamed body: a batch (NDJSON) or a table (Arrow, CSV). More is answered 413."),
     setting!(SIZES, "http2-streams-max", count http.http2_streams_max: u32, 1, 10_000, None,
         "HTTP/2 requests open at once on one connection."),
     setting!(BROWSERS, "allowed-hosts", list http.allowed_hosts,

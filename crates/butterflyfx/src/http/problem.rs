@@ -291,6 +291,13 @@ impl Problem {
         self
     }
 
+    /// Says which row ends the request: to a program in a member, to a person in the detail.
+    #[must_use]
+    pub fn ends_at_row(mut self: Box<Self>, row: u64) -> Box<Problem> {
+        self.detail.insert_str(0, &format!("row {row}: "));
+        self.with_number("row", row)
+    }
+
     /// Adds an entry of `errors`, up to a bound.
     #[must_use]
     pub fn with_fault(mut self: Box<Self>, fault: Fault) -> Box<Problem> {

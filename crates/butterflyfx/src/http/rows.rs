@@ -218,15 +218,14 @@ impl<'a> Rows<'a> {
     fn end_row(&mut self, outcome: Outcome<()>) -> Outcome<()> {
         if let Err(problem) = outcome {
             self.out.push_str("null");
-            let problem = problem.with_number("row", self.index);
             match self.on_error {
-                OnError::Fail => return Err(problem),
+                OnError::Fail => return Err(problem.ends_at_row(self.index)),
                 OnError::Null => {}
                 OnError::Report => {
                     if !self.errors.is_empty() {
                         self.errors.push(',');
                     }
-                    problem.write(None, &mut self.errors);
+                    problem.with_number("row", self.index).write(None, &mut self.errors);
                 }
             }
         }

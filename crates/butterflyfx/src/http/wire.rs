@@ -82,49 +82,80 @@ pub(super) fn media(headers: &HeaderMap, accepts: Accepts) -> Outcome<Media> {
         return Ok(Media::Json);
     }
     let text = value.to_str().unwrap_or_default();
-    media_of(text, accepts).ok_or_else(|| {
-        Problem::new(
-            Code::UnsupportedMediaType,
-            format!(
-                "this endpoint reads {} in UTF-8, not {:?}; send the header Content-Type: application/json{}",
-                accepts.names(),
-                clip(&String::from_utf8_lossy(value.as_bytes()), 64),
-                // What curl's -d sends unless told otherwise: the first mistake of many.
-                if text.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
-                    " (curl: --json in place of -d)"
-                } else {
-                    ""
-                }
-            ),
-        )
+    media_of(text, accepts).map_err(|misfit| {
+        let detail = misfit.detail(accepts, text, &clip(&String::from_utf8_lossy(value.as_bytes()), 64));
+        Problem::new(Code::UnsupportedMediaType, detail)
     })
 }
 
-fn media_of(text: &str, accepts: Accepts) -> Option<Media> {
+/// Why a body is not read.
+enum Misfit {
+    /// Its type is not one of the endpoint's.
+    Type,
+    /// It says that it is not in UTF-8.
+    Charset,
+    /// CSV that says that it has no header line.
+    NoHeader,
+}
+
+impl Misfit {
+    #[cold]
+    fn detail(&self, accepts: Accepts, text: &str, shown: &str) -> String {
+        let names = accepts.names();
+        match self {
+            Misfit::Charset if accepts == Accepts::JsonOrColumns => format!(
+                "this endpoint reads {names} in UTF-8, not {shown:?}; send the body in UTF-8, and Content-Type without a \
+                 charset or with charset=utf-8"
+            ),
+            Misfit::Type if accepts == Accepts::JsonOrColumns => format!(
+                "this endpoint reads {names}, in UTF-8, not {shown:?}; send the header Content-Type with the one that the \
+                 body is{}",
+                curl_hint(text)
+            ),
+            Misfit::Type | Misfit::Charset => format!(
+                "this endpoint reads {names} in UTF-8, not {shown:?}; send the header Content-Type: application/json{}",
+                curl_hint(text)
+            ),
+            Misfit::NoHeader => format!(
+                "this endpoint reads text/csv with a header line that names the parameters, not {shown:?}; put one before \
+                 the values, and leave the header parameter out"
+            ),
+        }
+    }
+}
+
+/// What curl's -d sends unless told otherwise: the first mistake of many.
+fn curl_hint(text: &str) -> &'static str {
+    match text.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+        true => " (curl: --json in place of -d)",
+        false => "",
+    }
+}
+
+fn media_of(text: &str, accepts: Accepts) -> Result<Media, Misfit> {
     let mut parts = text.split(';');
-    let essence = parts.next()?.trim();
+    let essence = parts.next().unwrap_or_default().trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    let media = match accepts {
+        _ if is("application/json") => Media::Json,
+        Accepts::JsonOrMergePatch if is("application/merge-patch+json") => Media::Json,
+        Accepts::JsonOrNdJson if is("application/x-ndjson") || is("application/ndjson") => Media::NdJson,
+        Accepts::JsonOrColumns if is("application/vnd.apache.arrow.stream") => Media::Arrow,
+        Accepts::JsonOrColumns if is("text/csv") => Media::Csv,
+        _ => return Err(Misfit::Type),
+    };
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if name.trim().eq_ignore_ascii_case("charset") {
-            let charset = value.trim().trim_matches('"');
-            if !charset.eq_ignore_ascii_case("utf-8") && !charset.eq_ignore_ascii_case("utf8") {
-                return None;
-            }
+        let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+        let is_value = |expected: &str| value.eq_ignore_ascii_case(expected);
+        if name.eq_ignore_ascii_case("charset") && !is_value("utf-8") && !is_value("utf8") {
+            return Err(Misfit::Charset);
+        }
+        if media == Media::Csv && name.eq_ignore_ascii_case("header") && is_value("absent") {
+            return Err(Misfit::NoHeader);
         }
     }
-    let is = |name: &str| essence.eq_ignore_ascii_case(name);
-    if is("application/json") {
-        return Some(Media::Json);
-    }
-    match accepts {
-        Accepts::JsonOrMergePatch if is("application/merge-patch+json") => Some(Media::Json),
-        Accepts::JsonOrNdJson if is("application/x-ndjson") || is("application/ndjson") => {
-            Some(Media::NdJson)
-        }
-        Accepts::JsonOrColumns if is("application/vnd.apache.arrow.stream") => Some(Media::Arrow),
-        Accepts::JsonOrColumns if is("text/csv") => Some(Media::Csv),
-        _ => None,
-    }
+    Ok(media)
 }
 
 /// Reads a whole body of bounded size.
@@ -294,8 +325,10 @@ mod tests {
             ("application/vnd.apache.arrow.stream", Accepts::JsonOrColumns, Some(Media::Arrow)),
             ("Text/CSV; header=present; charset=utf-8", Accepts::JsonOrColumns, Some(Media::Csv)),
             ("text/csv; charset=latin-1", Accepts::JsonOrColumns, None),
+            ("text/csv; header=absent", Accepts::JsonOrColumns, None),
+            ("application/json; header=absent", Accepts::JsonOrColumns, Some(Media::Json)),
         ] {
-            assert_eq!(media_of(text, accepts), expected, "{text}");
+            assert_eq!(media_of(text, accepts).ok(), expected, "{text}");
         }
     }
 }

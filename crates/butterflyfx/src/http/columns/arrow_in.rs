@@ -4,7 +4,7 @@
 //! declares, what describes it is verified with small bounds (a few bytes of flatbuffers can stand for gigabytes of fields), and
 //! each of its buffers must lie inside it. Only then does the library build arrays, with all of its own validation.
 
-use super::table::{COLUMNS_MAX, Cells, Table, is_supported};
+use super::table::{COLUMNS_MAX, Cells, Table, advice};
 use crate::http::problem::{Code, Outcome, Problem, clip};
 use arrow_array::ArrayRef;
 use arrow_buffer::{Buffer, MutableBuffer};
@@ -32,6 +32,9 @@ const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
 /// Rows of a record batch whose columns take no room: none at all, or of type null.
 const ROWS_WITHOUT_BYTES_MAX: usize = 65_536;
+
+/// Bits that an int may have.
+const INT_BITS: [i32; 4] = [8, 16, 32, 64];
 
 /// What the description of a message may be when all that it refers to is written out.
 const VERIFIER: VerifierOptions = VerifierOptions {
@@ -204,18 +207,38 @@ impl ArrowReader {
             let detail = format!("a table may have {COLUMNS_MAX} columns; this one has {count}");
             return Err(Problem::limit("columns", detail));
         }
+        // The library says neither which column it is nor what to do.
+        for field in header.fields().into_iter().flatten() {
+            if let Some(int) = field.type_as_int()
+                && !INT_BITS.contains(&int.bitWidth())
+            {
+                let (name, bits) = (clip(field.name().unwrap_or_default(), 64), int.bitWidth());
+                return Err(refused(format!(
+                    "column {name:?} is of ints of {bits} bits; columns may have ints of 8 to 64 bits: cast it to int64, \
+                     float64 or utf8"
+                )));
+            }
+        }
         let schema = try_fb_to_schema(header).map_err(|error| not_arrow(&error))?;
         let mut names = HashSet::new();
         for field in schema.fields() {
             if !names.insert(field.name()) {
                 return Err(refused(format!("two columns are called {:?}", clip(field.name(), 64))));
             }
-            if !is_supported(field.data_type()) {
+            let (name, data_type) = (clip(field.name(), 64), clip(&field.data_type().to_string(), 100));
+            let advice = advice(field.data_type());
+            // What its storage would be taken for is not what the values mean.
+            if let Some(extension) = field.extension_type_name() {
+                let cast = format!("cast it to what it is stored as, {data_type}, or to utf8");
                 return Err(refused(format!(
-                    "column {:?} is of type {}; columns may be ints, floats, bool, utf8, dictionaries of utf8, \
-                     or null: cast it",
-                    clip(field.name(), 64),
-                    clip(&field.data_type().to_string(), 100)
+                    "column {name:?} is of the extension type {:?}, which is no value of formulas: {}",
+                    clip(extension, 64),
+                    advice.unwrap_or(&cast)
+                )));
+            }
+            if let Some(advice) = advice {
+                return Err(refused(format!(
+                    "column {name:?} is of type {data_type}, which is no value of formulas: {advice}"
                 )));
             }
         }
@@ -372,7 +395,9 @@ mod tests {
     /// A stream with a column of each kind, in two batches.
     static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let dictionary: DictionaryArray<Int8Type> = [Some("a"), None, Some("bc")].into_iter().collect();
-        let columns: [ArrayRef; 8] = [
+        let numbers: DictionaryArray<Int8Type> =
+            DictionaryArray::new(vec![Some(1), None, Some(0)].into(), Arc::new(Int64Array::from(vec![7, 8])));
+        let columns: [ArrayRef; 9] = [
             Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])),
             Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0])),
             Arc::new(UInt64Array::from(vec![1, u64::MAX, 3])),
@@ -380,6 +405,7 @@ mod tests {
             Arc::new(StringArray::from(vec![Some("text"), None, Some("\u{20ac}")])),
             Arc::new(StringViewArray::from(vec![Some("longer than a view holds"), None, Some("short")])),
             Arc::new(dictionary),
+            Arc::new(numbers),
             Arc::new(NullArray::new(3)),
         ];
         let field =

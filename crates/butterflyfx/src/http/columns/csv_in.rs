@@ -1,7 +1,7 @@
 //! CSV on its way in: RFC 4180, with a header line that names the parameters.
 //!
 //! What a value is shows in the value alone, whatever stands in other rows: nothing is `None`, what JSON reads as a number is
-//! that number, `true` and `false` are bools, all else is text, and so is whatever stands in quotes. No CSV library that tells
+//! that number, `true` and `false` are bools, `True` and `False` too (so pandas writes them), all else is text, and so is whatever stands in quotes. No CSV library that tells
 //! whether a value was quoted is known to us, hence this one.
 
 use super::table::{COLUMNS_MAX, Cells, Table};
@@ -21,6 +21,9 @@ const CHUNK_CELLS_MAX: usize = 1 << 18;
 
 /// Digits of an int that surely fits in 64 bits.
 const SHORT_DIGITS: usize = 18;
+
+/// What is said of lines that end as they did on old Macs.
+const BARE_CR: &str = "there is a CR without an LF behind it: end lines with LF or CRLF, and put a value that has one in quotes";
 
 /// What editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -45,6 +48,13 @@ struct Field<'a> {
     is_quoted: bool,
     /// Quotes in it are doubled.
     has_quotes: bool,
+}
+
+impl Field<'_> {
+    /// Whether lines seem to end in a CR alone.
+    fn has_bare_cr(&self) -> bool {
+        !self.is_quoted && self.text.contains(&b'\r')
+    }
 }
 
 /// What was found where a record should be.
@@ -134,6 +144,9 @@ impl CsvReader {
             text = &text[bytes..];
         }
         if is_unfinished && text.len() > self.line_bytes_max {
+            if self.names.is_none() && text.contains(&b'\r') {
+                return Err(refused(self.line, BARE_CR));
+            }
             return Err(Problem::body_too_large("a line", self.line_bytes_max as u64));
         }
         self.wanted = match text.is_empty() || is_unfinished {
@@ -158,6 +171,9 @@ impl CsvReader {
             if name.is_empty() {
                 return Err(refused(self.line, "a column has no name"));
             }
+            if !field.is_quoted {
+                self.check_name(&name, fields.len())?;
+            }
             if !names.insert(name.clone()) {
                 return Err(refused(self.line, &format!("two columns are called {:?}", clip(&name, 64))));
             }
@@ -165,7 +181,34 @@ impl CsvReader {
         fields.iter().map(|field| Ok(Text::new(self.text(field)?))).collect()
     }
 
+    /// Refuses a name that shows that this is another kind of text. What is meant as it stands is in quotes.
+    fn check_name(&self, name: &str, count: usize) -> Outcome<()> {
+        let clipped = clip(name, 64);
+        if count == 1
+            && let Some(other) = name.chars().find(|one| matches!(one, ';' | '\t'))
+        {
+            let other = if other == ';' { "semicolons" } else { "tabs" };
+            let message = format!(
+                "the header is the one name {clipped:?}: commas separate values, {other} do not (a name that has them \
+                 goes in quotes)"
+            );
+            return Err(refused(self.line, &message));
+        }
+        // Without its blanks the name would be right, and the values behind it, with blanks of their own, texts.
+        if name.trim() != name {
+            let message = format!(
+                "there are blanks around the name {clipped:?}: they count as part of it, and of values; leave them out (a \
+                 name that has them goes in quotes)"
+            );
+            return Err(refused(self.line, &message));
+        }
+        Ok(())
+    }
+
     fn text(&self, field: &Field<'_>) -> Outcome<String> {
+        if field.has_bare_cr() {
+            return Err(refused(self.line, BARE_CR));
+        }
         match std::str::from_utf8(field.text) {
             Ok(text) if field.has_quotes => Ok(text.replace("\"\"", "\"")),
             Ok(text) => Ok(text.to_owned()),
@@ -188,8 +231,9 @@ impl CsvReader {
         let first = match text {
             _ if field.is_quoted => b'"',
             [] => return Ok(Value::None),
-            b"true" => return Ok(Value::Bool(true)),
-            b"false" => return Ok(Value::Bool(false)),
+            // As JSON and as Python write them.
+            b"true" | b"True" => return Ok(Value::Bool(true)),
+            b"false" | b"False" => return Ok(Value::Bool(false)),
             [b'-', first, ..] | [first, ..] => *first,
         };
         if first.is_ascii_digit() {
@@ -259,6 +303,10 @@ fn record<'a>(text: &'a [u8], line: u64, is_last: bool, fields: &mut Vec<Field<'
         } else {
             let stop = memchr::memchr3(b',', b'\n', b'"', &text[at..]);
             let end = match stop.map(|found| at + found) {
+                // Of lines that end in a CR alone all but the first may begin with a quote.
+                Some(end) if text[end] == b'"' && text[at..end].contains(&b'\r') => {
+                    return Err(refused(line, BARE_CR));
+                }
                 Some(end) if text[end] == b'"' => {
                     let message = "there is a quote inside a value: put the whole value in quotes, and write \
                                    the quote twice";
@@ -277,6 +325,9 @@ fn record<'a>(text: &'a [u8], line: u64, is_last: bool, fields: &mut Vec<Field<'
         let is_quoted = field.is_quoted;
         fields.push(field);
         if fields.len() > COLUMNS_MAX + 1 {
+            if fields.iter().any(Field::has_bare_cr) {
+                return Err(refused(line, BARE_CR));
+            }
             let detail = format!("a table may have {COLUMNS_MAX} columns; line {line} has more");
             return Err(Problem::limit("columns", detail));
         }
@@ -287,6 +338,10 @@ fn record<'a>(text: &'a [u8], line: u64, is_last: bool, fields: &mut Vec<Field<'
             [] if is_last => return Ok(Found::Record(end, lines)),
             [] | [b'\r'] if !is_last => return Ok(Found::Unfinished),
             [b'\r'] => return Ok(Found::Record(end + 1, lines)),
+            [b'\r', ..] => return Err(refused(line, BARE_CR)),
+            [b';' | b'\t', ..] => {
+                return Err(refused(line, "commas separate values, semicolons and tabs do not"));
+            }
             _ if is_quoted => {
                 return Err(refused(line, "there is more behind the closing quote of a value"));
             }

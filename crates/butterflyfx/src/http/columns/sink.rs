@@ -141,7 +141,7 @@ impl Sink {
     /// Appends a row that failed.
     pub(super) fn failed(&mut self, problem: Box<Problem>) -> Outcome<()> {
         if self.on_error == OnError::Fail {
-            return Err(problem.with_number("row", self.rows));
+            return Err(problem.ends_at_row(self.rows));
         }
         match &mut self.writer {
             Writer::Arrow(writer) => writer.failed(&problem),
@@ -183,7 +183,7 @@ impl Sink {
         let Writer::Arrow(writer) = &mut self.writer else { return Ok(()) };
         let (first, fails) = (self.first_waiting, self.on_error == OnError::Fail);
         let mut misfit = |row: usize, problem: &mut Problem| match fails {
-            true => Err(Box::new(problem.clone()).with_number("row", first + row as u64)),
+            true => Err(Box::new(problem.clone()).ends_at_row(first + row as u64)),
             false => Ok(()),
         };
         if is_end {
@@ -233,7 +233,9 @@ impl Sink {
 fn not_columnar(value: &Value) -> Box<Problem> {
     let detail = match value {
         Value::BigInt(_) => {
-            "the result is an int beyond 64 bits, which an Arrow column cannot hold".to_owned()
+            "the result is an int beyond int64, and an Arrow column of results holds no larger ones: ask for text/csv or \
+             application/json (Accept)"
+                .to_owned()
         }
         other => format!(
             "the result is a {}; an Arrow column holds ints, floats, bools or texts",
@@ -249,7 +251,7 @@ fn write_csv(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Out
         Value::None => {}
         Value::Str(text) => {
             let text = text.as_str();
-            let is_plain = !matches!(text, "" | "true" | "false")
+            let is_plain = !matches!(text, "" | "true" | "false" | "True" | "False")
                 && !text.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit())
                 && !text.contains(['"', ',', '\n', '\r']);
             if is_plain { out.push_str(text) } else { write_quoted(text, out) }

@@ -6,8 +6,8 @@
 use crate::http::problem::{Outcome, Problem, clip};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowDictionaryKeyType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_schema::DataType;
@@ -142,7 +142,7 @@ enum Texts<'a> {
     Small(&'a arrow_array::StringArray),
     Large(&'a arrow_array::LargeStringArray),
     Views(&'a arrow_array::StringViewArray),
-    Dictionary(Box<dyn Fn(usize) -> Option<usize> + 'a>, Box<Texts<'a>>),
+    Dictionary(Key<'a>, Box<Texts<'a>>),
 }
 
 impl Texts<'_> {
@@ -162,25 +162,35 @@ fn texts_of(array: &dyn Array) -> Option<Texts<'_>> {
         DataType::Utf8 => Texts::Small(array.as_string()),
         DataType::LargeUtf8 => Texts::Large(array.as_string()),
         DataType::Utf8View => Texts::Views(array.as_string_view()),
-        DataType::Dictionary(key, _) => match **key {
-            DataType::Int8 => dictionary::<Int8Type>(array)?,
-            DataType::Int16 => dictionary::<Int16Type>(array)?,
-            DataType::Int32 => dictionary::<Int32Type>(array)?,
-            DataType::Int64 => dictionary::<Int64Type>(array)?,
-            DataType::UInt8 => dictionary::<UInt8Type>(array)?,
-            DataType::UInt16 => dictionary::<UInt16Type>(array)?,
-            DataType::UInt32 => dictionary::<UInt32Type>(array)?,
-            DataType::UInt64 => dictionary::<UInt64Type>(array)?,
-            _ => return None,
-        },
+        DataType::Dictionary(_, value) if is_text(value) => {
+            let (key, values) = keyed(array)?;
+            Texts::Dictionary(key, Box::new(texts_of(values)?))
+        }
         _ => return None,
     })
 }
 
-fn dictionary<K: ArrowDictionaryKeyType>(array: &dyn Array) -> Option<Texts<'_>> {
-    let array = array.as_dictionary_opt::<K>()?;
-    let values = texts_of(array.values().as_ref())?;
-    Some(Texts::Dictionary(Box::new(|row| array.key(row)), Box::new(values)))
+/// Where the value of a row stands in a dictionary; `None` where it is null.
+type Key<'a> = Box<dyn Fn(usize) -> Option<usize> + 'a>;
+
+/// The keys of a dictionary, and its values.
+fn keyed(array: &dyn Array) -> Option<(Key<'_>, &dyn Array)> {
+    fn of<K: ArrowDictionaryKeyType>(array: &dyn Array) -> Option<(Key<'_>, &dyn Array)> {
+        let array = array.as_dictionary_opt::<K>()?;
+        Some((Box::new(|row| array.key(row)), array.values().as_ref()))
+    }
+    let DataType::Dictionary(key, _) = array.data_type() else { return None };
+    match **key {
+        DataType::Int8 => of::<Int8Type>(array),
+        DataType::Int16 => of::<Int16Type>(array),
+        DataType::Int32 => of::<Int32Type>(array),
+        DataType::Int64 => of::<Int64Type>(array),
+        DataType::UInt8 => of::<UInt8Type>(array),
+        DataType::UInt16 => of::<UInt16Type>(array),
+        DataType::UInt32 => of::<UInt32Type>(array),
+        DataType::UInt64 => of::<UInt64Type>(array),
+        _ => None,
+    }
 }
 
 impl Cells {
@@ -209,49 +219,96 @@ impl Cells {
     }
 }
 
-/// Some rows of an array whose type is one of those that [`is_supported`].
+/// Which values of an array are meant.
+enum Places {
+    Range(Range<usize>),
+    /// Each where it stands: a dictionary's. Only those of the piece, as the dictionary may be of any size.
+    Each(Vec<usize>),
+}
+
+/// Some rows of an array whose type is one that is taken.
 fn of_arrow(array: &dyn Array, rows: Range<usize>) -> (Part<'_>, Cow<'_, [bool]>) {
-    let nulls = match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        Some(nulls) => rows.clone().map(|row| nulls.is_null(row)).collect(),
-        None => Vec::new(),
+    if let Some(texts) = texts_of(array) {
+        let value = |row| texts.get(row).map_or(Value::None, |text| Value::Str(Text::from(text)));
+        // Nulls are `None` here already, those of a dictionary's values too.
+        return (Part::Any(rows.map(value).collect()), Cow::default());
+    }
+    let (values, nulls, places) = match keyed(array) {
+        Some((key, values)) => {
+            let places: Vec<Option<usize>> =
+                rows.map(|row| key(row).filter(|place| values.is_valid(*place))).collect();
+            let nulls: Vec<bool> = places.iter().map(Option::is_none).collect();
+            (values, nulls, Places::Each(places.into_iter().map(Option::unwrap_or_default).collect()))
+        }
+        None => {
+            let nulls = match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+                Some(nulls) => rows.clone().map(|row| nulls.is_null(row)).collect(),
+                None => Vec::new(),
+            };
+            (array, nulls, Places::Range(rows))
+        }
     };
     // Where none of these is null they need not be looked at.
     let nulls = if nulls.contains(&true) { nulls } else { Vec::new() };
-    let part = match array.data_type() {
-        DataType::Int64 => Part::Ints(values::<Int64Type>(array, &rows).into()),
-        DataType::Float64 => Part::Floats(values::<Float64Type>(array, &rows).into()),
-        DataType::Int8 => ints::<Int8Type>(array, &rows),
-        DataType::Int16 => ints::<Int16Type>(array, &rows),
-        DataType::Int32 => ints::<Int32Type>(array, &rows),
-        DataType::UInt8 => ints::<UInt8Type>(array, &rows),
-        DataType::UInt16 => ints::<UInt16Type>(array, &rows),
-        DataType::UInt32 => ints::<UInt32Type>(array, &rows),
-        DataType::UInt64 => unsigned(values::<UInt64Type>(array, &rows)),
-        DataType::Float32 => {
-            Part::Floats(values::<Float32Type>(array, &rows).iter().map(|x| f64::from(*x)).collect())
+    match plain(values, &places) {
+        Some(part) => (part, nulls.into()),
+        None => (Part::Any(vec![Value::None; places.len()].into()), Cow::default()),
+    }
+}
+
+impl Places {
+    fn len(&self) -> usize {
+        match self {
+            Places::Range(rows) => rows.len(),
+            Places::Each(places) => places.len(),
         }
+    }
+}
+
+/// Numbers or bools; `None` where they are neither.
+fn plain<'a>(array: &'a dyn Array, places: &Places) -> Option<Part<'a>> {
+    Some(match array.data_type() {
+        DataType::Int64 => Part::Ints(values::<Int64Type>(array, places)),
+        DataType::Float64 => Part::Floats(values::<Float64Type>(array, places)),
+        DataType::Int8 => ints::<Int8Type>(array, places),
+        DataType::Int16 => ints::<Int16Type>(array, places),
+        DataType::Int32 => ints::<Int32Type>(array, places),
+        DataType::UInt8 => ints::<UInt8Type>(array, places),
+        DataType::UInt16 => ints::<UInt16Type>(array, places),
+        DataType::UInt32 => ints::<UInt32Type>(array, places),
+        DataType::UInt64 => unsigned(&values::<UInt64Type>(array, places)),
+        DataType::Float16 => floats::<Float16Type>(array, places),
+        DataType::Float32 => floats::<Float32Type>(array, places),
         DataType::Boolean => {
             let array = array.as_boolean();
-            Part::Bools(rows.map(|row| u64::from(array.value(row))).collect())
+            let value = |row: usize| u64::from(row < array.len() && array.value(row));
+            Part::Bools(match places {
+                Places::Range(rows) => rows.clone().map(value).collect(),
+                Places::Each(places) => places.iter().map(|place| value(*place)).collect(),
+            })
         }
-        _ => match texts_of(array) {
-            Some(texts) => {
-                let value = |row| texts.get(row).map_or(Value::None, |text| Value::Str(Text::from(text)));
-                // Nulls are `None` here already, those of a dictionary's values too.
-                return (Part::Any(rows.map(value).collect()), Cow::default());
-            }
-            None => return (Part::Any(vec![Value::None; rows.len()].into()), Cow::default()),
-        },
-    };
-    (part, nulls.into())
+        _ => return None,
+    })
 }
 
-fn values<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, rows: &Range<usize>) -> &'a [T::Native] {
-    array.as_primitive_opt::<T>().map_or(&[], |array| &array.values()[rows.clone()])
+fn values<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, places: &Places) -> Cow<'a, [T::Native]> {
+    let Some(array) = array.as_primitive_opt::<T>() else { return Cow::default() };
+    match places {
+        Places::Range(rows) => Cow::Borrowed(&array.values()[rows.clone()]),
+        // What is null stands nowhere, and the dictionary may be empty.
+        Places::Each(places) => {
+            let value = |place: &usize| array.values().get(*place).copied().unwrap_or_default();
+            places.iter().map(value).collect()
+        }
+    }
 }
 
-fn ints<'a, T: ArrowPrimitiveType<Native: Into<i64>>>(array: &'a dyn Array, rows: &Range<usize>) -> Part<'a> {
-    Part::Ints(values::<T>(array, rows).iter().map(|x| (*x).into()).collect())
+fn ints<'a, T: ArrowPrimitiveType<Native: Into<i64>>>(array: &'a dyn Array, places: &Places) -> Part<'a> {
+    Part::Ints(values::<T>(array, places).iter().map(|x| (*x).into()).collect())
+}
+
+fn floats<'a, T: ArrowPrimitiveType<Native: Into<f64>>>(array: &'a dyn Array, places: &Places) -> Part<'a> {
+    Part::Floats(values::<T>(array, places).iter().map(|x| (*x).into()).collect())
 }
 
 fn unsigned(values: &[u64]) -> Part<'static> {
@@ -265,13 +322,31 @@ fn unsigned(values: &[u64]) -> Part<'static> {
     Part::Any(values.iter().map(value).collect())
 }
 
-/// Whether columns of this type are taken.
-pub(super) fn is_supported(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(key, value) => key.is_integer() && is_text(value),
-        DataType::Null | DataType::Boolean | DataType::Float32 | DataType::Float64 => true,
-        other => other.is_integer() || is_text(other),
-    }
+/// What to do with a column of a type that is not taken; `None` where it is taken.
+pub(super) fn advice(data_type: &DataType) -> Option<&'static str> {
+    Some(match data_type {
+        DataType::Null => return None,
+        // What pandas makes of categories that are all missing has values of type null.
+        DataType::Dictionary(_, value) if is_plain(value) || **value == DataType::Null => return None,
+        other if is_plain(other) => return None,
+        DataType::Dictionary(_, value) => advice(value).unwrap_or("cast it to its value type"),
+        DataType::RunEndEncoded(..) => "cast it to its value type",
+        DataType::Date32 | DataType::Time32(_) => "cast it to int32 or utf8",
+        DataType::Date64 | DataType::Time64(_) | DataType::Timestamp(..) => "cast it to int64 or utf8",
+        DataType::Duration(_) => "cast it to int64",
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => "cast it to float64 or utf8",
+        DataType::Struct(_) => "make a column of each of its fields",
+        other if other.is_nested() => "make columns of its single values",
+        _ => "cast it to utf8",
+    })
+}
+
+/// Whether its values are ints, floats, bools or texts.
+fn is_plain(data_type: &DataType) -> bool {
+    data_type.is_integer() || data_type.is_floating() || *data_type == DataType::Boolean || is_text(data_type)
 }
 
 /// Whether it is one of the forms of text.

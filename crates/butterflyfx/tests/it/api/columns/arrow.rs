@@ -1,12 +1,17 @@
 //! Arrow: each type in and out, nulls, errors, several batches.
 
 use super::*;
-use arrow_array::types::Int8Type;
+use arrow_array::ArrowPrimitiveType;
+use arrow_array::types::{Float16Type, Int8Type};
 use arrow_array::{
-    BooleanArray, DictionaryArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    LargeStringArray, NullArray, StringArray, StringViewArray, UInt8Array, UInt16Array, UInt32Array,
-    UInt64Array,
+    BooleanArray, DictionaryArray, Float16Array, Float32Array, Float64Array, Int8Array, Int16Array,
+    Int32Array, Int64Array, LargeStringArray, NullArray, StringArray, StringViewArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
+use arrow_schema::TimeUnit;
+
+/// A float of 16 bits.
+type Half = <Float16Type as ArrowPrimitiveType>::Native;
 
 fn array(array: impl Array + 'static) -> ArrayRef {
     Arc::new(array)
@@ -43,7 +48,8 @@ fn each_type_goes_in_and_comes_out() {
         same(array(UInt64Array::from(vec![1, 2])), "Int64: 1 2");
         same(
             array(UInt64Array::from(vec![1, u64::MAX])),
-            "Int64: 1 null | 1: the result is an int beyond 64 bits, which an Arrow column cannot hold",
+            "Int64: 1 null | 1: the result is an int beyond int64, and an Arrow column of results holds no larger ones: ask \
+             for text/csv or application/json (Accept)",
         );
         let exact = array(UInt64Array::from(vec![Some(u64::MAX), None, Some(0)]));
         check(
@@ -71,8 +77,101 @@ fn each_type_goes_in_and_comes_out() {
         let dictionary: DictionaryArray<Int8Type> =
             vec![Some("a"), Some("b"), None, Some("a")].into_iter().collect();
         same(array(dictionary), "Utf8: a b null a");
+        same(
+            array(Float16Array::from(vec![Some(Half::from_f64(0.5)), None, Some(Half::from_f64(0.1))])),
+            "Float64: 0.5 null 0.0999755859375",
+        );
+        for (values, expected) in [
+            (array(Int64Array::from(vec![Some(-7), Some(8), None])), "Int64: 8 null -7 null 8"),
+            (array(Int8Array::from(vec![Some(-7), Some(8), None])), "Int64: 8 null -7 null 8"),
+            (array(UInt64Array::from(vec![Some(7), Some(8), None])), "Int64: 8 null 7 null 8"),
+            (
+                array(Float64Array::from(vec![Some(0.5), Some(-0.0), None])),
+                "Float64: -0.0 null 0.5 null -0.0",
+            ),
+            (array(Float32Array::from(vec![Some(0.5), Some(1.5), None])), "Float64: 1.5 null 0.5 null 1.5"),
+            (
+                array(BooleanArray::from(vec![Some(false), Some(true), None])),
+                "Boolean: true null false null true",
+            ),
+            (array(LargeStringArray::from(vec![Some("a"), Some("b"), None])), "Utf8: b null a null b"),
+        ] {
+            let keys = UInt16Array::from(vec![Some(1), None, Some(0), Some(2), Some(1)]);
+            same(array(DictionaryArray::new(keys, values)), expected);
+        }
+        let nothing = Int64Array::from(Vec::<i64>::new());
+        for values in [array(nothing), array(NullArray::new(0)), array(NullArray::new(2))] {
+            let keys = Int8Array::from(vec![None, None]);
+            same(array(DictionaryArray::new(keys, values)), "Null: null null");
+        }
         same(array(NullArray::new(2)), "Null: null null");
     }
+}
+
+/// A stream of no rows, with a column of this field.
+fn column_of(field: Field) -> Vec<u8> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &Schema::new(vec![field])).expect("a writer");
+    writer.finish().expect("ended");
+    writer.into_inner().expect("the stream")
+}
+
+#[test]
+fn what_is_refused_says_what_to_do() {
+    let api = Api::new();
+    let request = lambda(&api, "lambda x: x");
+    let item = || Arc::new(Field::new("item", DataType::Int64, true));
+    let dictionary = |values| DataType::Dictionary(Box::new(DataType::Int8), Box::new(values));
+    let runs = DataType::RunEndEncoded(Arc::new(Field::new("run_ends", DataType::Int32, false)), item());
+    for (data_type, expected) in [
+        (DataType::Timestamp(TimeUnit::Microsecond, None), "Timestamp(µs)|cast it to int64 or utf8"),
+        (
+            DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+            "Timestamp(ns, \"UTC\")|cast it to int64 or utf8",
+        ),
+        (DataType::Date64, "Date64|cast it to int64 or utf8"),
+        (DataType::Time32(TimeUnit::Second), "Time32(s)|cast it to int32 or utf8"),
+        (DataType::Duration(TimeUnit::Second), "Duration(s)|cast it to int64"),
+        (DataType::Decimal128(10, 2), "Decimal128(10, 2)|cast it to float64 or utf8"),
+        (DataType::Binary, "Binary|cast it to utf8"),
+        (DataType::List(item()), "List(Int64)|make columns of its single values"),
+        (
+            DataType::Struct(vec![item()].into()),
+            "Struct(\"item\": Int64)|make a column of each of its fields",
+        ),
+        (dictionary(DataType::Date32), "Dictionary(Int8, Date32)|cast it to int32 or utf8"),
+        (dictionary(DataType::Binary), "Dictionary(Int8, Binary)|cast it to utf8"),
+        (runs, "RunEndEncoded(\"run_ends\": non-null Int32, \"item\": Int64)|cast it to its value type"),
+    ] {
+        let (name, advice) = expected.split_once('|').expect("both");
+        assert_eq!(
+            sent(&api, &request, ARROW, &column_of(Field::new("x", data_type, true))),
+            format!(
+                "422 validation_failed: column \"x\" is of type {name}, which is no value of formulas: {advice}"
+            )
+        );
+    }
+    // Whose values are not what they are stored as.
+    for (name, data_type, advice) in [
+        ("pandas.period", DataType::Int64, "cast it to what it is stored as, Int64, or to utf8"),
+        ("arrow.uuid", DataType::FixedSizeBinary(16), "cast it to utf8"),
+    ] {
+        let metadata = [("ARROW:extension:name", name)];
+        let field = Field::new("x", data_type, true).with_metadata(metadata);
+        assert_eq!(
+            sent(&api, &request, ARROW, &column_of(field)),
+            format!(
+                "422 validation_failed: column \"x\" is of the extension type {name:?}, which is no value of formulas: \
+                 {advice}"
+            )
+        );
+    }
+    let other = [("unit", "euro")];
+    let field = Field::new("x", DataType::Int64, true).with_metadata(other);
+    assert_eq!(
+        sent(&api, &request, ARROW, &column_of(field)),
+        "Null:",
+        "other words about a column do no harm"
+    );
 }
 
 #[test]
@@ -102,7 +201,7 @@ fn the_type_of_the_results_follows_the_first_rows() {
         mixed,
         "?errors=fail",
         &[ints(&[1]), ints(&[2, -1])],
-        "422 validation_failed row 2: the result is a float, and the column of results, by its first rows, is Int64",
+        "422 validation_failed row 2: row 2: the result is a float, and the column of results, by its first rows, is Int64",
     );
     let api_text = |expected: &str, columns: &[ArrayRef]| {
         check(&api, "lambda x: 'text' if x > 1 else True if x > 0 else None", "", columns, expected);
@@ -142,7 +241,7 @@ fn errors_are_told_left_out_or_end_it() {
         ("", told),
         ("?errors=report", told),
         ("?errors=null", "Float64: 4.0 null null -1.0"),
-        ("?errors=fail", "422 evaluation_error row 1: ZeroDivisionError: division by zero"),
+        ("?errors=fail", "422 evaluation_error row 1: row 1: ZeroDivisionError: division by zero"),
         ("?errors=raise", "422 validation_failed: errors must be report or null or fail"),
         (
             "?error=null",

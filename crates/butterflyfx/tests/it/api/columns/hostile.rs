@@ -3,8 +3,8 @@
 use super::*;
 use arrow_array::{Date32Array, Float64Array, Int64Array, ListArray, NullArray, StringArray};
 use arrow_ipc::{
-    BodyCompressionBuilder, Buffer, FieldBuilder, FieldNode, MessageBuilder, MessageHeader, MetadataVersion,
-    NullBuilder, RecordBatchBuilder, SchemaBuilder, Type,
+    BodyCompressionBuilder, Buffer, FieldBuilder, FieldNode, IntBuilder, MessageBuilder, MessageHeader,
+    MetadataVersion, NullBuilder, RecordBatchBuilder, SchemaBuilder, Type,
 };
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
@@ -93,6 +93,26 @@ fn schema_of(array: ArrayRef) -> Vec<u8> {
     std::mem::take(stream.get_mut())
 }
 
+/// The schema of a column of ints of any width.
+fn ints_of(bits: i32) -> Vec<u8> {
+    let mut fbb = FlatBufferBuilder::new();
+    let name = fbb.create_string("wide");
+    let mut int = IntBuilder::new(&mut fbb);
+    int.add_bitWidth(bits);
+    int.add_is_signed(true);
+    let int = int.finish().as_union_value();
+    let mut field = FieldBuilder::new(&mut fbb);
+    field.add_name(name);
+    field.add_type_type(Type::Int);
+    field.add_type_(int);
+    let field = field.finish();
+    let fields = fbb.create_vector(&[field]);
+    let mut schema = SchemaBuilder::new(&mut fbb);
+    schema.add_fields(fields);
+    let schema = schema.finish().as_union_value();
+    message(&mut fbb, MessageHeader::Schema, Some(schema), 0, &[])
+}
+
 fn floats() -> ArrayRef {
     Arc::new(Float64Array::from(vec![1.0, 2.0]))
 }
@@ -152,11 +172,13 @@ fn what_is_no_stream_is_refused() {
         (huge(1 << 50), "422 limit_exceeded: a record batch may have 67108864 bytes; one says that it has 1125899906842624: write smaller ones (pyarrow: write_table(table, max_chunksize=100_000))".to_owned()),
         (huge(64 << 20), "422 validation_failed: the Arrow stream ends inside a message".to_owned()),
         (huge(-8), invalid("a message has a negative length")),
+        (ints_of(128), "422 validation_failed: column \"wide\" is of ints of 128 bits; columns may have ints of 8 to 64 bits: cast it to int64, float64 or utf8".to_owned()),
+        (ints_of(-1), "422 validation_failed: column \"wide\" is of ints of -1 bits; columns may have ints of 8 to 64 bits: cast it to int64, float64 or utf8".to_owned()),
         (wide, invalid("a message cannot be read: Apparent size too large.")),
         (framed(&[0xAB; 64], &[]), String::new()),
         (columns(&names), "422 limit_exceeded: a table may have 1000 columns; this one has 10000".to_owned()),
         (columns(&twice), "422 validation_failed: two columns are called \"x\"".to_owned()),
-        (stream_of(&[vec![("day", Arc::new(Date32Array::from(vec![1])) as ArrayRef)]]), "422 validation_failed: column \"day\" is of type Date32; columns may be ints, floats, bool, utf8, dictionaries of utf8, or null: cast it".to_owned()),
+        (stream_of(&[vec![("day", Arc::new(Date32Array::from(vec![1])) as ArrayRef)]]), "422 validation_failed: column \"day\" is of type Date32, which is no value of formulas: cast it to int32 or utf8".to_owned()),
         (stream_of(&[vec![("l", Arc::new(lists) as ArrayRef)]]), String::new()),
         (batch(Batch { buffers: &[(0, 0), (8, 16)], ..Batch::default() }), outside.clone()),
         (batch(Batch { buffers: &[(0, 0), (i64::MAX, i64::MAX)], ..Batch::default() }), outside.clone()),
