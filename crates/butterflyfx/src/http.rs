@@ -17,6 +17,7 @@ mod invoke;
 mod jobs;
 mod json_columns;
 mod kept;
+mod on_error;
 pub mod openapi;
 mod paging;
 mod prefer;
@@ -30,6 +31,7 @@ mod substrates;
 mod system;
 pub(crate) mod time;
 mod wire;
+mod written;
 
 use crate::app::App;
 use axum::body::Body;

@@ -22,8 +22,9 @@ use self::incoming::Incoming;
 use self::sink::{Form, Sink};
 use self::table::Table;
 use super::budget::{Budget, check_answer};
+use super::on_error::OnError;
 use super::problem::{Outcome, Problem};
-use super::wire::{Media, Query};
+use super::wire::Media;
 use super::{Answer, Shared};
 use crate::client;
 use crate::evaluation::{OffloadFailure, offload_bulk};
@@ -33,15 +34,13 @@ use axum::response::Response;
 use butterflyfx_engine::identity::SubstrateId;
 use bytes::Bytes;
 use futures_util::stream;
+use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Uri};
 use http_body::Body as _;
 use parking_lot::Mutex;
-use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use utoipa::{IntoParams, ToSchema};
 
 /// An answer longer than this begins before the request has ended.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -49,42 +48,6 @@ const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How often, and how far apart, work is offered to a full queue once some of it is done.
 const OFFERS: u32 = 500;
 const OFFER_INTERVAL: Duration = Duration::from_millis(10);
-
-/// What becomes of rows that fail.
-#[derive(IntoParams)]
-#[expect(dead_code, reason = "it only describes")]
-#[into_params(parameter_in = Query)]
-pub(super) struct ErrorsQuery {
-    /// `report` tells them row by row, `null` leaves them out, `fail` refuses the request for the first of them.
-    #[param(inline)]
-    errors: Option<OnError>,
-}
-
-/// What becomes of a row that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum OnError {
-    /// It has no result, and its error is told.
-    Report,
-    /// It has no result.
-    Null,
-    /// It ends the request.
-    Fail,
-}
-
-impl OnError {
-    /// `errors`, the only parameter of the query.
-    pub(super) fn of_query(uri: &Uri) -> Outcome<OnError> {
-        let mut query = Query::read(uri, &["errors"]);
-        let on_error = match query.one_of("errors", &["report", "null", "fail"]) {
-            1 => OnError::Null,
-            2 => OnError::Fail,
-            _ => OnError::Report,
-        };
-        query.finish()?;
-        Ok(on_error)
-    }
-}
 
 /// Answers a table with the results of its rows.
 pub(super) async fn answer(

@@ -5,9 +5,9 @@
 //! few are evaluated, so that one look at the clock ends an evaluation and begins the next.
 
 use super::budget::{Budget, check_answer};
-use super::invoke::{self, write_invocation};
 use super::problem::{Outcome, Problem};
 use super::rows::{Tally, count, is_ended};
+use super::written::write_invocation;
 use crate::app::App;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
@@ -19,13 +19,16 @@ use butterflyfx_formula::value::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Levels that stand around the parameters.
+pub(super) const INVOCATIONS_LEVELS: usize = 3;
+
 /// The answer to `{"invocations": [...]}`; `None` leaves it to the long way.
 pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Outcome<String>> {
     if budget.is_watched() {
-        budget.set_total(count(app, text, invoke::INVOCATIONS_LEVELS, "invocations")?);
+        budget.set_total(count(app, text, INVOCATIONS_LEVELS, "invocations")?);
     }
     let limits = app.engine.limits();
-    let mut pull = Pull::new(text, limits.json_depth + invoke::INVOCATIONS_LEVELS, limits.integer_bits)?;
+    let mut pull = Pull::new(text, limits.json_depth + INVOCATIONS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
     if pull.key(&mut top)?? != "invocations" {
         return None;

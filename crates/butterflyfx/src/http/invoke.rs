@@ -2,15 +2,18 @@
 //! and the writing of its result. Batches run on a worker, one row after the other.
 
 use super::budget::{Budget, check_answer};
-use super::columns::{self, OnError};
+use super::invocations::INVOCATIONS_LEVELS;
 use super::kept::{CacheControl, CacheUse, Looked, look_up};
-use super::problem::{Code, Fault, Outcome, Problem, clip, of_raise};
+use super::on_error::{ErrorsQuery, OnError};
+use super::problem::{Code, Fault, Outcome, Problem, clip};
+use super::rows::ROWS_LEVELS;
 use super::wire::{self, Accepts, At, Media, Query, write};
-use super::{Answer, Shared, invocations, jobs, json_columns, prefer, rows, schema};
+use super::written::{begin_invocation, end_invocation, write_invocation, write_kept, write_result};
+use super::{Answer, Shared, columns, invocations, jobs, json_columns, prefer, rows, schema};
 use crate::app::App;
 use crate::evaluation::{evaluate, offload, offload_bulk};
 use crate::jobs::Operation;
-use crate::results::{Kept, Question};
+use crate::results::Question;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -19,22 +22,18 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::{Evaluation, Input};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::json;
-use butterflyfx_formula::meter::{Cost, Meter};
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::{Items, Value};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes of the tree behind a value.
 const EXPLAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// `{"parameters":}`: what stands around the parameters at least.
 pub(super) const ENVELOPE_BYTES: usize = 15;
-
-/// The longest text of a float: `-2.2250738585072014e-308`.
-const FLOAT_BYTES_MAX: usize = 24;
 
 static NO_PARAMETERS: LazyLock<Arc<Dict>> = LazyLock::new(Arc::default);
 
@@ -208,77 +207,6 @@ fn parameters_of(members: &Dict, at: &At<'_>) -> Outcome<Arc<Dict>> {
     }
 }
 
-/// Writes the answer to an invocation that took so long.
-pub(super) fn write_invocation(
-    app: &App,
-    id: SubstrateId,
-    value: &Value,
-    cost: Cost,
-    elapsed: Duration,
-    out: &mut String,
-) -> Outcome<()> {
-    begin_invocation(id, out);
-    write_result(app, id, value, out)?;
-    end_invocation(elapsed, cost, false, out);
-    Ok(())
-}
-
-/// Writes the answer to an invocation out of the cache; it took so long to find.
-pub(super) fn write_kept(id: SubstrateId, kept: &Kept, elapsed: Duration, out: &mut String) {
-    begin_invocation(id, out);
-    out.push_str(&kept.text);
-    end_invocation(elapsed, kept.cost, true, out);
-}
-
-/// What stands before the result.
-fn begin_invocation(id: SubstrateId, out: &mut String) {
-    let mut line = write::Line::<64>::default();
-    line.put(b"{\"substrate_id\":\"0x");
-    line.hex(id.0);
-    line.put(b"\",\"result\":");
-    line.append_to(out);
-}
-
-/// What stands after it.
-fn end_invocation(elapsed: Duration, cost: Cost, is_cached: bool, out: &mut String) {
-    let mut line = write::Line::<192>::default();
-    line.put(b",\"invocation_time_ms\":");
-    line.milliseconds(elapsed);
-    line.put(b",\"cost\":{\"steps\":");
-    line.unsigned(cost.steps);
-    line.put(b",\"bytes\":");
-    line.unsigned(cost.bytes);
-    if is_cached {
-        line.put(b"},\"cached\":true}")
-    } else {
-        line.put(b"},\"cached\":false}")
-    }
-    line.append_to(out);
-}
-
-/// Appends a result. On a refusal what was written is taken back.
-pub(super) fn write_result(app: &App, id: SubstrateId, value: &Value, out: &mut String) -> Outcome<()> {
-    match value {
-        // What most formulas give needs no account.
-        Value::Int(number) => out.push_str(itoa::Buffer::new().format(*number)),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::None => out.push_str("null"),
-        Value::Float(x) if x.is_finite() && app.engine.limits().result_json_bytes >= FLOAT_BYTES_MAX => {
-            json::write_float(*x, out);
-        }
-        value => {
-            let before = out.len();
-            let mut meter = Meter::new(app.engine.limits());
-            if let Err(raise) = json::write_value(&mut meter, value, out) {
-                out.truncate(before);
-                return Err(of_raise(*raise, id, None));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Read the value of a substrate
 ///
 /// The invocation without parameters. `explain=true` adds the tree of inputs behind it.
@@ -364,10 +292,6 @@ fn write_inputs(app: &App, inputs: &[Input], out: &mut String) -> Outcome<()> {
     Ok(())
 }
 
-/// Levels that stand around the parameters in the two forms of batches.
-pub(super) const INVOCATIONS_LEVELS: usize = 3;
-pub(super) const ROWS_LEVELS: usize = 2;
-
 /// Reads the whole body of a batch.
 async fn read_batch(api: &Shared, headers: &HeaderMap, body: Body) -> Outcome<Bytes> {
     wire::media(headers, Accepts::Json)?;
@@ -439,7 +363,7 @@ fn answer_many(app: &App, text: &[u8], budget: Budget) -> Outcome<String> {
 }
 
 /// The long way of [`invoke_many`].
-pub(super) fn invoke_each(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
+fn invoke_each(app: &App, text: &[u8], mut budget: Budget) -> Outcome<String> {
     let value = values_of(app, text, INVOCATIONS_LEVELS)?;
     let top = members(&value, &At::Root, &["invocations"])?;
     let what = "an array of {substrate_id, parameters}";
@@ -598,7 +522,7 @@ impl Rows {
 /// answer has the form of the request, or the one that `Accept` names. A row that fails is null in `results` and has a problem
 /// in `errors`; in Arrow and CSV these are the columns `result` and `error`.
 #[utoipa::path(post, path = "/api/v1/substrates/{substrate_id}/invoke/batch", tag = "evaluation", operation_id = "invoke_rows",
-    params(schema::SubstratePath, columns::ErrorsQuery, jobs::PreferHeader),
+    params(schema::SubstratePath, ErrorsQuery, jobs::PreferHeader),
     request_body(content((schema::Rows = "application/json"), (String = "application/vnd.apache.arrow.stream"), (String = "text/csv"))),
     responses(
         (status = 200, description = "A result for each row.", content(
@@ -642,7 +566,7 @@ fn answer_rows(
 }
 
 /// The long way of [`invoke_rows`].
-pub(super) fn evaluate_rows(
+fn evaluate_rows(
     app: &App,
     id: SubstrateId,
     text: &[u8],
@@ -663,5 +587,99 @@ pub(super) fn evaluate_rows(
             all.count();
             Err(problem)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+    use butterflyfx_engine::model::{NewSubstrate, OnConflict};
+    use butterflyfx_formula::document::Document;
+    use butterflyfx_formula::formula::ExpressionType;
+
+    /// The two ways answer the same, times aside; `is_quick` where the fast one is taken.
+    fn check(formula: &str, text: &str, is_quick: bool) {
+        let app = App::new(Config::default()).expect("threads");
+        let new = NewSubstrate {
+            identity: Some(SubstrateId(1)),
+            expression_type: ExpressionType::Lambda,
+            expression_code: formula.to_owned(),
+            metadata: Document::Map(Vec::new()),
+        };
+        app.engine.create_substrate(clock::now(), new, OnConflict::Refuse).expect("created");
+        let mut budget = Budget::new(&app).0;
+        let is_many = text.contains("invocations");
+        for steps in [u64::MAX, 6] {
+            budget.limit_to(steps);
+            let (quick, long) = if is_many {
+                let long = invoke_each(&app, text.as_bytes(), budget.clone());
+                (invocations::invocations(&app, text.as_bytes(), &budget), long)
+            } else {
+                let (text, on_error) = (text.as_bytes(), OnError::Report);
+                let long = evaluate_rows(&app, SubstrateId(1), text, budget.clone(), on_error);
+                let quick = rows::rows(&app, SubstrateId(1), text, &budget, on_error);
+                let by_columns = || json_columns::columns(&app, SubstrateId(1), text, &budget, on_error);
+                (quick.or_else(by_columns), long)
+            };
+            assert_eq!(quick.is_some(), is_quick, "{text}");
+            if let Some(quick) = quick {
+                assert_eq!(told(quick), told(long), "{formula} {text}");
+            }
+        }
+    }
+
+    /// An answer without what differs from time to time.
+    fn told(answer: Outcome<String>) -> String {
+        match answer {
+            Err(problem) => {
+                let mut out = String::new();
+                problem.write(None, &mut out);
+                out
+            }
+            Ok(text) => {
+                let mut parts = text.split("\"invocation_time_ms\":");
+                let first = parts.next().unwrap_or_default().to_owned();
+                parts.fold(first, |all, part| all + part.split_once(',').map_or("", |(_, rest)| rest))
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_answer_the_same() {
+        let product = "lambda x, y=2: x * y";
+        check(product, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"x":5.5,"y":-6}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":3,"y":4},{"y":1,"x":2},{"y":3,"x":4}, {}]}"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":"a"},{"x":null},{"x":[1]},{"z":1},{"z":2}]}"#, true);
+        check(product, r#"{ "rows" : [ ] }"#, true);
+        check(product, r#"{"rows":[{"x":1},{"x":1,"x":2}]}"#, false);
+        check(product, r#"{"rows":[{"x":1},7]}"#, false);
+        check(product, r#"{"rows":[{"x":1}],"columns":null}"#, false);
+        check(product, r#"{"rows":[{"x":1},{"x":2},{"x":3},{"x":4}] x}"#, false);
+        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, true);
+        check(product, r#"{"columns":{"x":[1,2,3],"y":[1.5,-0.0,1e300]}}"#, true);
+        check(product, r#"{"columns":{"x":[9223372036854775807,2],"y":[2,9223372036854775808]}}"#, true);
+        check(product, r#"{"columns":{"x":[1.5,true]}}"#, true);
+        check(product, r#"{"columns":{"x":[],"y":[]}}"#, true);
+        check(product, r#"{ "columns" : {} }"#, true);
+        check(product, r#"{"columns":{"x":[1],"y":[1,2]}}"#, false);
+        check(product, r#"{"columns":{"x":[1],"x":[2]}}"#, false);
+        check(product, r#"{"columns":{"x":[1],"z":[2]}}"#, true);
+        check(product, r#"{"columns":{"y":[1]}}"#, true);
+        check(product, r#"{"columns":{"x":[1]},"rows":null}"#, false);
+        check(product, r#"{"columns":{"x":7}}"#, false);
+        check("lambda x: 1 / x", r#"{"columns":{"x":[1,0,4,0.0]}}"#, true);
+        check("lambda x: 1e308 * x", r#"{"columns":{"x":[1.0,10.0,4.5]}}"#, true);
+        check("lambda **kw: kw", r#"{"columns":{"x":[1,2],"a":["b",[1]]}}"#, true);
+        let keywords = "lambda **kw: [kw.get('x', 0), kw.get('y', 5), len(kw), kw['x']]";
+        check(keywords, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"y":4},{"y":4},{}]}"#, true);
+        check("lambda **kw: kw", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x, **kw: [x, kw]", r#"{"rows":[{"x":1,"y":1},{"x":3,"y":2},{"x":4}]}"#, true);
+        check("lambda x: (lambda: x)()", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
+        check("lambda x: 1 / x", r#"{"rows":[{"x":1},{"x":0},{"x":4},{"x":0}]}"#, true);
+        let items = r#"{"substrate_id":"1","parameters":{"x":2}},{"substrate_id":"0x2"},{"parameters":{"x":0},"substrate_id":"1"}"#;
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items}]}}"), true);
+        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items},{{}}]}}"), false);
     }
 }

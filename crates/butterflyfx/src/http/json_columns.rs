@@ -4,10 +4,9 @@
 //! words for what is wrong.
 
 use super::budget::Budget;
-use super::columns::OnError;
-use super::invoke::ROWS_LEVELS;
+use super::on_error::OnError;
 use super::problem::Outcome;
-use super::rows::{Rows, is_ended};
+use super::rows::{ROWS_LEVELS, Rows, is_ended};
 use crate::app::App;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;

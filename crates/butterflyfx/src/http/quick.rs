@@ -3,7 +3,7 @@
 //! not answered here.
 
 use super::wire::write;
-use super::{Service, etag, invoke};
+use super::{Service, etag, invoke, written};
 use crate::evaluation::evaluate_quickly;
 use crate::metrics::routes::Route;
 use crate::server::quick::{QuickAnswer, QuickRequest};
@@ -61,7 +61,7 @@ impl Service {
         let started = Instant::now();
         let evaluation = evaluate_quickly(app, id, parameters)?;
         let answered = Instant::now();
-        invoke::write_invocation(app, id, &evaluation.value, evaluation.cost, answered - started, body)
+        written::write_invocation(app, id, &evaluation.value, evaluation.cost, answered - started, body)
             .ok()?;
         app.metrics.evaluated(evaluation.cost.steps);
         Some(QuickAnswer { route: Route::Invoke, etag: None, answered })
@@ -85,7 +85,7 @@ impl Service {
         read_parameters(app.engine.limits(), request.body, parameters)?;
         let kept = results.find(&results.question(edition, &formula, parameters)?)?;
         let answered = Instant::now();
-        invoke::write_kept(id, &kept, answered - started, body);
+        written::write_kept(id, &kept, answered - started, body);
         app.metrics.result_looked_up(true);
         Some(QuickAnswer { route: Route::Invoke, etag: None, answered })
     }

@@ -7,9 +7,9 @@
 //! its evaluation takes, so a refusal waits here until the rest was read.
 
 use super::budget::{Budget, check_answer};
-use super::columns::OnError;
-use super::invoke::{self, write_result};
+use super::on_error::OnError;
 use super::problem::{Outcome, Problem};
+use super::written::write_result;
 use crate::app::App;
 use butterflyfx_engine::error::EngineError;
 use butterflyfx_engine::identity::SubstrateId;
@@ -22,6 +22,9 @@ use butterflyfx_formula::value::Value;
 use butterflyfx_jit::columns::{FAILED, Results};
 use butterflyfx_jit::tier::Tiered;
 use std::sync::Arc;
+
+/// Levels that stand around the parameters.
+pub(super) const ROWS_LEVELS: usize = 2;
 
 /// A refusal that ends the request; `None`: read it the long way.
 type Stop = Option<Box<Problem>>;
@@ -49,10 +52,10 @@ pub(super) fn rows(
     on_error: OnError,
 ) -> Option<Outcome<String>> {
     if budget.is_watched() {
-        budget.set_total(count(app, text, invoke::ROWS_LEVELS, "rows")?);
+        budget.set_total(count(app, text, ROWS_LEVELS, "rows")?);
     }
     let limits = app.engine.limits();
-    let mut pull = Pull::new(text, limits.json_depth + invoke::ROWS_LEVELS, limits.integer_bits)?;
+    let mut pull = Pull::new(text, limits.json_depth + ROWS_LEVELS, limits.integer_bits)?;
     let mut top = pull.object()?;
     if pull.key(&mut top)?? != "rows" {
         return None;
@@ -270,101 +273,5 @@ impl<'a> Rows<'a> {
         }
         out.push('}');
         out
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::invocations::invocations;
-    use super::super::json_columns;
-    use super::*;
-    use crate::clock;
-    use crate::config::Config;
-    use butterflyfx_engine::model::{NewSubstrate, OnConflict};
-    use butterflyfx_formula::document::Document;
-    use butterflyfx_formula::formula::ExpressionType;
-
-    /// The two ways answer the same, times aside; `is_quick` where the fast one is taken.
-    fn check(formula: &str, text: &str, is_quick: bool) {
-        let app = App::new(Config::default()).expect("threads");
-        let new = NewSubstrate {
-            identity: Some(SubstrateId(1)),
-            expression_type: ExpressionType::Lambda,
-            expression_code: formula.to_owned(),
-            metadata: Document::Map(Vec::new()),
-        };
-        app.engine.create_substrate(clock::now(), new, OnConflict::Refuse).expect("created");
-        let mut budget = Budget::new(&app).0;
-        let is_many = text.contains("invocations");
-        for steps in [u64::MAX, 6] {
-            budget.limit_to(steps);
-            let (quick, long) = if is_many {
-                let long = invoke::invoke_each(&app, text.as_bytes(), budget.clone());
-                (invocations(&app, text.as_bytes(), &budget), long)
-            } else {
-                let (text, on_error) = (text.as_bytes(), OnError::Report);
-                let long = invoke::evaluate_rows(&app, SubstrateId(1), text, budget.clone(), on_error);
-                let quick = rows(&app, SubstrateId(1), text, &budget, on_error);
-                let by_columns = || json_columns::columns(&app, SubstrateId(1), text, &budget, on_error);
-                (quick.or_else(by_columns), long)
-            };
-            assert_eq!(quick.is_some(), is_quick, "{text}");
-            if let Some(quick) = quick {
-                assert_eq!(told(quick), told(long), "{formula} {text}");
-            }
-        }
-    }
-
-    /// An answer without what differs from time to time.
-    fn told(answer: Outcome<String>) -> String {
-        match answer {
-            Err(problem) => {
-                let mut out = String::new();
-                problem.write(None, &mut out);
-                out
-            }
-            Ok(text) => {
-                let mut parts = text.split("\"invocation_time_ms\":");
-                let first = parts.next().unwrap_or_default().to_owned();
-                parts.fold(first, |all, part| all + part.split_once(',').map_or("", |(_, rest)| rest))
-            }
-        }
-    }
-
-    #[test]
-    fn both_ways_answer_the_same() {
-        let product = "lambda x, y=2: x * y";
-        check(product, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"x":5.5,"y":-6}]}"#, true);
-        check(product, r#"{"rows":[{"x":1},{"x":3,"y":4},{"y":1,"x":2},{"y":3,"x":4}, {}]}"#, true);
-        check(product, r#"{"rows":[{"x":1},{"x":"a"},{"x":null},{"x":[1]},{"z":1},{"z":2}]}"#, true);
-        check(product, r#"{ "rows" : [ ] }"#, true);
-        check(product, r#"{"rows":[{"x":1},{"x":1,"x":2}]}"#, false);
-        check(product, r#"{"rows":[{"x":1},7]}"#, false);
-        check(product, r#"{"rows":[{"x":1}],"columns":null}"#, false);
-        check(product, r#"{"rows":[{"x":1},{"x":2},{"x":3},{"x":4}] x}"#, false);
-        check(product, r#"{"columns":{"x":[1,2,"a",4],"y":[1,null,3,4]}}"#, true);
-        check(product, r#"{"columns":{"x":[1,2,3],"y":[1.5,-0.0,1e300]}}"#, true);
-        check(product, r#"{"columns":{"x":[9223372036854775807,2],"y":[2,9223372036854775808]}}"#, true);
-        check(product, r#"{"columns":{"x":[1.5,true]}}"#, true);
-        check(product, r#"{"columns":{"x":[],"y":[]}}"#, true);
-        check(product, r#"{ "columns" : {} }"#, true);
-        check(product, r#"{"columns":{"x":[1],"y":[1,2]}}"#, false);
-        check(product, r#"{"columns":{"x":[1],"x":[2]}}"#, false);
-        check(product, r#"{"columns":{"x":[1],"z":[2]}}"#, true);
-        check(product, r#"{"columns":{"y":[1]}}"#, true);
-        check(product, r#"{"columns":{"x":[1]},"rows":null}"#, false);
-        check(product, r#"{"columns":{"x":7}}"#, false);
-        check("lambda x: 1 / x", r#"{"columns":{"x":[1,0,4,0.0]}}"#, true);
-        check("lambda x: 1e308 * x", r#"{"columns":{"x":[1.0,10.0,4.5]}}"#, true);
-        check("lambda **kw: kw", r#"{"columns":{"x":[1,2],"a":["b",[1]]}}"#, true);
-        let keywords = "lambda **kw: [kw.get('x', 0), kw.get('y', 5), len(kw), kw['x']]";
-        check(keywords, r#"{"rows":[{"x":1,"y":2},{"x":3,"y":4},{"y":4},{"y":4},{}]}"#, true);
-        check("lambda **kw: kw", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
-        check("lambda x, **kw: [x, kw]", r#"{"rows":[{"x":1,"y":1},{"x":3,"y":2},{"x":4}]}"#, true);
-        check("lambda x: (lambda: x)()", r#"{"rows":[{"x":1},{"x":3},{"x":4}]}"#, true);
-        check("lambda x: 1 / x", r#"{"rows":[{"x":1},{"x":0},{"x":4},{"x":0}]}"#, true);
-        let items = r#"{"substrate_id":"1","parameters":{"x":2}},{"substrate_id":"0x2"},{"parameters":{"x":0},"substrate_id":"1"}"#;
-        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items}]}}"), true);
-        check("lambda x: 1 / x", &format!("{{\"invocations\":[{items},{{}}]}}"), false);
     }
 }

@@ -1,11 +1,11 @@
 //! The answers on their way out, in each of the forms that they have.
 
-use super::OnError;
 use super::arrow_out::{ArrowWriter, error_text};
 use crate::app::App;
 use crate::http::budget::check_answer;
-use crate::http::invoke::write_result;
+use crate::http::on_error::OnError;
 use crate::http::problem::{Code, Outcome, Problem, clip};
+use crate::http::written::write_result;
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::json;
 use butterflyfx_formula::value::Value;
