@@ -97,22 +97,24 @@ fn evaluate(
 ) -> std::result::Result<Document, Box<dyn Error>> {
     let tables =
         items(case, "tables")?.iter().map(Table::read).collect::<std::result::Result<Vec<_>, _>>()?;
-    let templates = Templates::default();
+    // Code hangs on templates, so that who compiles later needs others.
+    let (templates, cold_templates) = (Templates::default(), Templates::default());
     let panics = PANICS.load(Ordering::Relaxed);
     let mut answers = Vec::new();
     for code in items(case, "codes")? {
         let code = text(code)?;
         let kind = if code.starts_with("lambda") { ExpressionType::Lambda } else { ExpressionType::Formula };
-        let formula = match Formula::new(kind, code, limits, &templates) {
-            Ok(formula) => formula,
-            Err(refusal) => {
+        let new = |templates| Formula::new(kind, code, limits, templates);
+        let (formula, cold) = match (new(&templates), new(&cold_templates)) {
+            (Ok(formula), Ok(cold)) => (formula, cold),
+            (Err(refusal), _) | (_, Err(refusal)) => {
                 answers.push(Document::Text(format!("refused: {refusal}").into()));
                 continue;
             }
         };
         let mut of_code = Vec::new();
         for table in &tables {
-            match table.evaluate(&formula, jits, limits, counts) {
+            match table.evaluate([&formula, &cold], jits, limits, counts) {
                 // Where the code generator panics, the interpreter goes on, and nobody would see it.
                 Ok(_) if PANICS.load(Ordering::Relaxed) != panics => return Ok(different(code, "a panic")),
                 Ok(rows) => of_code.push(Document::List(rows)),
@@ -177,7 +179,7 @@ impl Table {
     /// The outcome of each row, the same in all ways; else how they differ.
     fn evaluate(
         &self,
-        formula: &Formula,
+        [formula, cold]: [&Formula; 2],
         jits: &Jits,
         limits: &Limits,
         counts: &mut Counts,
@@ -223,7 +225,7 @@ impl Table {
         }
         self.over_columns(tiered, &mut vm, &outcomes, counts)?;
         if self.rows >= LONG_ROWS {
-            when_hot(formula, &jits.when_hot, &mut vm, &all_expected)?;
+            when_hot(cold, &jits.when_hot, &mut vm, &all_expected)?;
         }
         Ok(answers)
     }
