@@ -19,7 +19,10 @@ use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Values};
 use butterflyfx_jit::tier::{Jit, Mode, Tiered};
 use grammar::Choices;
 use libfuzzer_sys::fuzz_target;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// One for all inputs: what its compiler keeps of one formula must not show in another.
+static JIT: LazyLock<Jit> = LazyLock::new(|| Jit::new(Mode::AtOnce));
 
 /// Rows of the columns.
 const ROWS: usize = 9;
@@ -32,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
     let Ok(formula) = Formula::new(ExpressionType::Lambda, &text, &limits, &Templates::default()) else {
         return;
     };
-    let mut tiered = Tiered::new(formula, &Jit::new(Mode::AtOnce));
+    let mut tiered = Tiered::new(formula, &JIT);
     let mut vm = Interpreter::new(&limits);
     let mut rows: Vec<Arc<Dict>> = Vec::new();
     for _ in 0..ROWS {
