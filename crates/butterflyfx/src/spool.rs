@@ -54,7 +54,11 @@ impl Spool {
 
     /// A new file that is empty; `None` where there cannot be one.
     pub(crate) fn open(self: &Arc<Spool>) -> Option<SpoolFile> {
-        let opened = self.note(tempfile::tempfile_in(&self.folder))?;
+        // That there is an empty one does not say that anything can be written to it.
+        let opened = match tempfile::tempfile_in(&self.folder) {
+            Ok(file) => file,
+            Err(error) => return self.note(Err(error)),
+        };
         let grant = Grant { spool: Arc::clone(self), bytes: AtomicU64::new(0) };
         Some(SpoolFile(Some(Inner { file: opened, grant })))
     }
@@ -209,19 +213,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_log_tells_once_that_there_are_no_files() {
+    /// What three attempts write into the log: one line.
+    #[track_caller]
+    fn check_log(spool: &Arc<Spool>, expected: &str) {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let spool = spool("/nowhere/at/all", 10);
         tracing::subscriber::with_default(subscriber, || {
             for _ in 0..3 {
-                assert!(spool.open().is_none());
+                assert!(!spool.open().is_some_and(|file| file.append(0, b"012")));
             }
         });
         let text = String::from_utf8_lossy(&log.0.lock()).into_owned();
-        assert!(text.contains("/nowhere/at/all") && text.lines().count() == 1, "{text}");
+        assert!(text.contains(expected) && text.lines().count() == 1, "{text}");
+    }
+
+    #[test]
+    fn the_log_tells_once_that_there_are_no_files() {
+        check_log(&spool("/nowhere/at/all", 10), "/nowhere/at/all");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_owned();
+        let config = Config { spool_dir: path, disk_free_min: u64::MAX, ..Config::default() };
+        check_log(&Spool::new(&config), "the disk has too little room");
     }
 
     #[test]
