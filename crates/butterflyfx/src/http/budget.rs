@@ -9,6 +9,7 @@ use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_engine::model::Evaluation;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::meter::Interrupt;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,14 +23,29 @@ const BRIEF_STEPS: u64 = 100_000;
 /// Bytes of one answer with many results.
 const BATCH_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What the counters are told.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) evaluations: u64,
+    pub(super) failures: u64,
+    pub(super) steps: u64,
+}
+
+impl Tally {
+    /// Tells the counters.
+    pub(super) fn tell(&self, app: &App) {
+        app.metrics.evaluated_many(self.evaluations, self.failures, self.steps);
+    }
+}
+
 /// What one request with many evaluations may still use.
 #[derive(Clone)]
 pub(super) struct Budget {
     steps_max: u64,
     steps: u64,
     cancelled: Arc<AtomicBool>,
-    /// Whether it is given up where it turns out long.
-    is_brief: bool,
+    /// Where it is given up if it turns out long: what is to be counted if it does not.
+    brief: Option<Arc<Mutex<Tally>>>,
     /// Evaluations done, and who is told of it.
     done: u64,
     ticket: Option<Arc<Ticket>>,
@@ -49,12 +65,28 @@ impl Budget {
 
     fn until(app: &App, cancelled: Arc<AtomicBool>, ticket: Option<Arc<Ticket>>) -> Budget {
         let steps_max = app.engine.limits().steps.saturating_mul(BATCH_STEPS_FACTOR);
-        Budget { steps_max, steps: steps_max, cancelled, is_brief: false, done: 0, ticket }
+        Budget { steps_max, steps: steps_max, cancelled, brief: None, done: 0, ticket }
     }
 
     /// For a first try, which [`Budget::is_given_up`] where it turns out long.
     pub(super) fn brief(&self) -> Budget {
-        Budget { steps: BRIEF_STEPS, is_brief: true, ..self.clone() }
+        Budget { steps: BRIEF_STEPS, brief: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Counts what was evaluated; of a first try only when it is [`Budget::settle`]d.
+    pub(super) fn count(&self, app: &App, tally: &Tally) {
+        let Some(brief) = &self.brief else { return tally.tell(app) };
+        let mut all = brief.lock();
+        all.evaluations += tally.evaluations;
+        all.failures += tally.failures;
+        all.steps += tally.steps;
+    }
+
+    /// Counts what a first try evaluated: it was not in vain.
+    pub(super) fn settle(&self, app: &App) {
+        if let Some(brief) = &self.brief {
+            std::mem::take(&mut *brief.lock()).tell(app);
+        }
     }
 
     /// Whether what was tried briefly is to be begun again, with all that it may use.
@@ -64,7 +96,7 @@ impl Budget {
 
     /// What ends an evaluation when nobody waits any more, or it turns out long.
     pub(super) fn interrupt(&self) -> Interrupt {
-        if self.is_brief { Interrupt::WhenLong } else { Interrupt::When(Arc::clone(&self.cancelled)) }
+        if self.brief.is_some() { Interrupt::WhenLong } else { Interrupt::When(Arc::clone(&self.cancelled)) }
     }
 
     /// Tells how many evaluations there are.
@@ -103,12 +135,13 @@ impl Budget {
         self.check()?;
         match app.engine.evaluate_until(id, parameters, false, self.interrupt()) {
             Ok(evaluation) => {
-                app.metrics.evaluated(evaluation.cost.steps);
-                self.pay(evaluation.cost.steps)?;
+                let steps = evaluation.cost.steps;
+                self.count(app, &Tally { evaluations: 1, failures: 0, steps });
+                self.pay(steps)?;
                 Ok(Ok(evaluation))
             }
             Err(error) => {
-                app.metrics.evaluation_failed();
+                self.count(app, &Tally { evaluations: 0, failures: 1, steps: 0 });
                 Ok(Err(self.failed(app, error)?))
             }
         }
@@ -149,7 +182,7 @@ impl Budget {
                 self.steps = left;
                 Ok(())
             }
-            None if self.is_brief => Err(Budget::unwanted()),
+            None if self.brief.is_some() => Err(Budget::unwanted()),
             None => Err(Problem::limit(
                 "batch_steps",
                 format!(

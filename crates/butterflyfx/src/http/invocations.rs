@@ -4,9 +4,9 @@
 //! A few together, because their look-ups in a large graph then run side by side. Plain results wait until all of the
 //! few are evaluated, so that one look at the clock ends an evaluation and begins the next.
 
-use super::budget::{Budget, check_answer};
+use super::budget::{Budget, Tally, check_answer};
 use super::problem::{Outcome, Problem};
-use super::rows::{Tally, count, is_ended};
+use super::rows::{count, is_ended};
 use super::written::write_invocation;
 use crate::app::App;
 use butterflyfx_engine::error::EngineError;
@@ -55,7 +55,7 @@ pub(super) fn invocations(app: &App, text: &[u8], budget: &Budget) -> Option<Out
     }
     is_ended(&mut pull, &mut top)?;
     all.evaluate(&mut refusal);
-    all.tally.count(app);
+    all.budget.count(app, &all.tally);
     let mut out = all.out;
     out.push_str("]}");
     Some(refusal.map_or(Ok(out), Err))

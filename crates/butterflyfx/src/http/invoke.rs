@@ -345,9 +345,11 @@ async fn on_worker(
 ) -> Outcome<String> {
     let (budget, _stop) = Budget::new(&api.app);
     if text.len() <= BRIEF_BODY_MAX {
-        let (text, brief, answer) = (text.clone(), budget.brief(), answer.clone());
-        let written = offload(&api.app, move |app| answer(app, &text, brief)).await?;
+        let brief = budget.brief();
+        let (text, may_use, answer) = (text.clone(), brief.clone(), answer.clone());
+        let written = offload(&api.app, move |app| answer(app, &text, may_use)).await?;
         if !Budget::is_given_up(&written) {
+            brief.settle(&api.app);
             return written;
         }
         api.app.metrics.turned_long();

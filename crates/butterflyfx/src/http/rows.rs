@@ -6,7 +6,7 @@
 //! has the words for what is wrong. A body is refused for its form before it is refused for what
 //! its evaluation takes, so a refusal waits here until the rest was read.
 
-use super::budget::{Budget, check_answer};
+use super::budget::{Budget, Tally, check_answer};
 use super::on_error::OnError;
 use super::problem::{Outcome, Problem};
 use super::written::write_result;
@@ -28,20 +28,6 @@ pub(super) const ROWS_LEVELS: usize = 2;
 
 /// A refusal that ends the request; `None`: read it the long way.
 type Stop = Option<Box<Problem>>;
-
-/// What the counters are told once it is certain that all of it counts.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) evaluations: u64,
-    pub(super) failures: u64,
-    pub(super) steps: u64,
-}
-
-impl Tally {
-    pub(super) fn count(&self, app: &App) {
-        app.metrics.evaluated_many(self.evaluations, self.failures, self.steps);
-    }
-}
 
 /// The answer to `{"rows": [...]}`; `None` leaves it to the long way.
 pub(super) fn rows(
@@ -258,7 +244,7 @@ impl<'a> Rows<'a> {
 
     /// Tells the counters of what was evaluated.
     pub(super) fn count(&self) {
-        self.tally.count(self.app);
+        self.budget.count(self.app, &self.tally);
     }
 
     /// The answer.

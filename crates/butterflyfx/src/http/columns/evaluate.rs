@@ -4,7 +4,7 @@
 use super::sink::Sink;
 use super::table::Piece;
 use crate::app::App;
-use crate::http::budget::Budget;
+use crate::http::budget::{Budget, Tally};
 use crate::http::problem::{Outcome, Problem, of_raise};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;
@@ -35,14 +35,6 @@ pub(super) struct Evaluator {
     is_checked: bool,
     vm: Interpreter,
     results: Results,
-}
-
-/// What the counters are told.
-#[derive(Default)]
-struct Tally {
-    evaluations: u64,
-    failures: u64,
-    steps: u64,
 }
 
 impl Evaluator {
@@ -88,8 +80,7 @@ impl Evaluator {
             tally: Tally::default(),
         };
         let outcome = run.all(rows, sink, budget);
-        let Tally { evaluations, failures, steps } = run.tally;
-        self.app.metrics.evaluated_many(evaluations, failures, steps);
+        run.tally.tell(&self.app);
         outcome
     }
 }

@@ -223,6 +223,14 @@ fn a_small_batch_does_not_wait_for_the_end_of_a_long_one() {
     }
     assert_eq!(progress(), json!(1), "the long one still runs");
     assert_eq!(api.send(&format!("DELETE {path}"), "").status, 204);
+}
+
+/// What turns out long is begun again, and is evaluated once as far as anybody can see.
+#[test]
+fn what_is_begun_again_is_counted_once() {
+    let api = patient(&[("evaluation-threads", "2")]);
+    let plain = create(&api, "lambda", "lambda x: sum([v for v in range(x)])", json!({}));
+    let item = |x: u64| format!(r#"{{"substrate_id":"{plain}","parameters":{{"x":{x}}}}}"#);
     // Long in one row, and in all of them together.
     let long = |xs: &[u64]| json!({"columns": {"x": xs}}).to_string();
     let request = format!("POST /api/v1/substrates/{plain}/invoke/batch");
@@ -235,10 +243,14 @@ fn a_small_batch_does_not_wait_for_the_end_of_a_long_one() {
     let answer =
         api.send("POST /api/v1/substrates/batch/invoke", &format!(r#"{{"invocations":[{}]}}"#, item(50_000)));
     assert_part(&json!([{"result": 1_249_975_000}]), &answer.json()["results"], "one long one");
-    let turned_long = api.send("GET /metrics", "").text();
-    let turned_long =
-        turned_long.lines().find(|line| line.starts_with("butterflyfx_evaluations_turned_long_total"));
-    assert_eq!(turned_long, Some("butterflyfx_evaluations_turned_long_total 4"));
+    let metrics = api.send("GET /metrics", "").text();
+    for expected in [
+        "butterflyfx_evaluations_turned_long_total 4",
+        "butterflyfx_evaluations_total 46",
+        "butterflyfx_evaluation_errors_total 0",
+    ] {
+        assert!(metrics.lines().any(|line| line == expected), "{expected}: {metrics}");
+    }
 }
 
 #[test]
