@@ -177,11 +177,14 @@ impl Budget {
 
     /// Pays for steps.
     pub(super) fn pay(&mut self, steps: u64) -> Outcome<()> {
+        self.steps = self.left_after(steps)?;
+        Ok(())
+    }
+
+    /// What would be left after so many steps.
+    pub(super) fn left_after(&self, steps: u64) -> Outcome<u64> {
         match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                Ok(())
-            }
+            Some(left) => Ok(left),
             None if self.brief.is_some() => Err(Budget::unwanted()),
             None => Err(Problem::limit(
                 "batch_steps",

@@ -14,12 +14,15 @@ use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::json::{self, Pull};
 use butterflyfx_formula::text::Text;
 use butterflyfx_jit::code::Payloads;
-use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Values};
+use butterflyfx_jit::columns::{Column, ColumnEvaluation, Results, Stint, Values};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Rows that are evaluated before their results are written: they stay in the processor's caches.
 const PIECE_ROWS: usize = 1_024;
+
+/// What the interpreter does of a piece before it looks whether it may go on.
+const STINT: Stint = Stint { steps: 100_000, bytes: 1024 * 1024 };
 
 /// The answer to `{"columns": {...}}`; `None` leaves it to the long way.
 pub(super) fn columns(
@@ -63,8 +66,17 @@ pub(super) fn columns(
     let piece = if evaluation.is_compiled() { PIECE_ROWS } else { 1 };
     let mut evaluate = || {
         for first in (0..count).step_by(piece) {
-            all.check()?;
-            evaluation.run(&mut vm, first..count.min(first + piece), &mut results);
+            let rows = first..count.min(first + piece);
+            evaluation.compute(rows.clone(), &mut results);
+            let mut done = 0;
+            while done < rows.len() {
+                all.check(&results)?;
+                done = evaluation.interpret(&mut vm, rows.clone(), done, STINT, &mut results);
+                // The first that fails ends it all.
+                if on_error == OnError::Fail && !results.errors.is_empty() {
+                    break;
+                }
+            }
             all.evaluated(&results, |at| parameters(&given, first + at))?;
         }
         Ok(())

@@ -187,9 +187,10 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Refuses to go on where nobody waits.
-    pub(super) fn check(&self) -> Outcome<()> {
-        self.budget.check()
+    /// Refuses to go on where nobody waits, or what was found already takes more than there is.
+    pub(super) fn check(&self, found: &Results) -> Outcome<()> {
+        self.budget.check()?;
+        self.budget.left_after(found.steps + found.steps_failed).map(|_| ())
     }
 
     /// Writes a problem in a row's place.
