@@ -317,9 +317,10 @@ impl Engine {
         result.map(|()| values)
     }
 
-    /// A raise, with its place in the text where the substrate still has this formula.
+    /// What a formula of a substrate raised, for whoever evaluated it himself: as [`Engine::evaluate`] tells it, with its place
+    /// in the text where the substrate still has this formula.
     #[cold]
-    pub(crate) fn stopped(&self, id: SubstrateId, formula: &Formula, raise: Box<Raise>) -> EngineError {
+    pub fn stopped(&self, id: SubstrateId, formula: &Formula, raise: Box<Raise>) -> EngineError {
         let text = raise.at.filter(|_| raise.kind != RaiseKind::Interrupted).and_then(|_| {
             let state = self.state.read();
             let slot = state.substrates.find(id)?;

@@ -8,6 +8,7 @@ use crate::kind::{INPUTS_MAX, Kind, Signature};
 use crate::tier::{Otherwise, Tiered};
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::Raise;
+use butterflyfx_formula::formula::Formula;
 use butterflyfx_formula::interpret::Interpreter;
 use butterflyfx_formula::text::Text;
 use butterflyfx_formula::value::Value;
@@ -177,6 +178,11 @@ impl<'a> ColumnEvaluation<'a> {
     /// Whether rows run as machine code.
     pub fn is_compiled(&self) -> bool {
         self.code.is_some()
+    }
+
+    /// The formula.
+    pub fn formula(&self) -> &Formula {
+        self.tiered.formula()
     }
 
     /// Whether it runs several rows at once, without a branch.

@@ -597,7 +597,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::config::Config;
-    use butterflyfx_engine::model::{NewSubstrate, OnConflict};
+    use butterflyfx_engine::model::{NewSubstrate, OnConflict, Precondition};
     use butterflyfx_formula::document::Document;
     use butterflyfx_formula::formula::ExpressionType;
 
@@ -630,6 +630,36 @@ mod tests {
                 assert_eq!(told(quick), told(long), "{formula} {text}");
             }
         }
+    }
+
+    #[test]
+    fn one_answer_is_of_one_formula() {
+        let app = App::new(Config::default()).expect("threads");
+        let id = SubstrateId(1);
+        let new = |code: &str| NewSubstrate {
+            identity: Some(id),
+            expression_type: ExpressionType::Lambda,
+            expression_code: code.to_owned(),
+            metadata: Document::Map(Vec::new()),
+        };
+        let row = |x: &str| {
+            let row = json::read_value(format!("{{\"x\":{x}}}").as_bytes(), 8, 64);
+            if let Ok(Value::Dict(row)) = row { row } else { panic!("a row") }
+        };
+        app.engine
+            .create_substrate(clock::now(), new("lambda x: 1 // x"), OnConflict::Refuse)
+            .expect("created");
+        let (budget, _stop) = Budget::new(&app);
+        let mut all = rows::Rows::new(&app, id, budget, OnError::Report, 0);
+        app.engine
+            .put_substrate(clock::now(), id, new("lambda x: 100"), &Precondition::None)
+            .expect("replaced");
+        for x in ["1", "0", "\"a\""] {
+            all.row(&row(x), false).expect("a row");
+        }
+        let answer = all.finish();
+        assert!(answer.starts_with(r#"{"results":[1,null,null],"errors":["#), "{answer}");
+        assert!(answer.contains("ZeroDivisionError") && answer.contains("TypeError"), "{answer}");
     }
 
     /// An answer without what differs from time to time.

@@ -49,14 +49,13 @@ pub(super) fn columns(
         read.push((name, column));
     }
     is_ended(&mut pull, &mut top)?;
-    let mut formula = app.engine.unbound_formula(id).ok()??;
-
     let count = read.first().map_or(0, |(_, column)| column.len());
     let given: Vec<Column<'_>> = read
         .iter()
         .map(|(name, column)| Column { name, values: values(&column.values), is_null: &column.is_null })
         .collect();
     let mut all = Rows::new(app, id, budget.clone(), on_error, 16 * count);
+    let mut formula = all.formula()?;
     let mut evaluation = ColumnEvaluation::new(&mut formula, &given, count);
     let mut vm = Interpreter::new(limits);
     vm.meter.set_interrupt(budget.interrupt());
@@ -77,7 +76,7 @@ pub(super) fn columns(
                     break;
                 }
             }
-            all.evaluated(&results, |at| parameters(&given, first + at))?;
+            all.evaluated(&mut results, |at| parameters(&given, first + at))?;
         }
         Ok(())
     };

@@ -133,6 +133,11 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The formula that all rows are evaluated with, where it stands for itself.
+    pub(super) fn formula(&self) -> Option<Tiered> {
+        self.formula.clone()
+    }
+
     fn read(&mut self, pull: &mut Pull<'_>, rows: &mut Members) -> Result<(), Stop> {
         let mut row = Arc::default();
         while pull.element(rows).ok_or(None)? {
@@ -157,25 +162,42 @@ impl<'a> Rows<'a> {
                 self.budget.pay(evaluation.cost.steps)?;
                 write_result(self.app, self.id, &evaluation.value, &mut self.out)
             }
-            Err(error) => {
-                self.tally.failures += 1;
-                Err(self.budget.failed(self.app, error)?)
-            }
+            Err(error) => Err(self.problem_of(error)?),
         };
         self.end_row(outcome)
     }
 
-    /// Takes rows that were evaluated together; those that failed are evaluated again, for the words.
+    /// Writes why a row failed.
+    fn failed(&mut self, error: EngineError) -> Outcome<()> {
+        self.budget.check()?;
+        self.separate();
+        let problem = self.problem_of(error)?;
+        self.end_row(Err(problem))
+    }
+
+    fn problem_of(&mut self, error: EngineError) -> Outcome<Box<Problem>> {
+        self.tally.failures += 1;
+        self.budget.failed(self.app, error)
+    }
+
+    /// Takes rows that were evaluated together with the formula of these; what was not is evaluated now.
     pub(super) fn evaluated(
         &mut self,
-        results: &Results,
+        results: &mut Results,
         mut row_of: impl FnMut(usize) -> Arc<Dict>,
     ) -> Outcome<()> {
         self.budget.pay(results.steps)?;
         self.tally.steps += results.steps;
+        let mut errors = std::mem::take(&mut results.errors).into_iter().peekable();
         for (at, &kind) in results.kinds.iter().enumerate() {
             if kind == FAILED {
-                self.row(&row_of(at), false)?;
+                match (&self.formula, errors.next_if(|(row, _)| *row == at)) {
+                    (Some(formula), Some((_, raise))) => {
+                        let error = self.app.engine.stopped(self.id, formula.formula(), raise);
+                        self.failed(error)?;
+                    }
+                    _ => self.row(&row_of(at), false)?,
+                }
                 continue;
             }
             self.separate();
@@ -234,12 +256,15 @@ impl<'a> Rows<'a> {
                 Some(Some(binding)) => formula.evaluate_bound(&mut self.vm, row, binding),
                 _ => formula.evaluate(&mut self.vm, row),
             };
-            if let Ok(value) = value {
-                let cost = self.vm.meter.cost();
-                return Ok(Evaluation { value, cost, inputs: None, edition: None });
-            }
+            // Of this formula, whatever the substrate has become meanwhile: one answer is of one formula.
+            return match value {
+                Ok(value) => {
+                    let cost = self.vm.meter.cost();
+                    Ok(Evaluation { value, cost, inputs: None, edition: None })
+                }
+                Err(raise) => Err(self.app.engine.stopped(self.id, formula.formula(), raise)),
+            };
         }
-        // The engine has the words for what was raised, and where in the text.
         self.app.engine.evaluate_until(self.id, row, false, self.budget.interrupt())
     }
 

@@ -73,7 +73,6 @@ impl Evaluator {
         let mut run = Run {
             app: &self.app,
             id: self.id,
-            columns: &columns,
             evaluation,
             vm: &mut self.vm,
             results: &mut self.results,
@@ -125,7 +124,6 @@ fn check_columns(formula: &Formula, columns: &[Column<'_>], id: SubstrateId) -> 
 struct Run<'a> {
     app: &'a App,
     id: SubstrateId,
-    columns: &'a [Column<'a>],
     evaluation: ColumnEvaluation<'a>,
     vm: &'a mut Interpreter,
     results: &'a mut Results,
@@ -149,7 +147,7 @@ impl Run<'_> {
                 let steps = self.results.steps - before;
                 self.tally.steps += steps;
                 budget.pay(steps + self.results.steps_failed - failed_before)?;
-                self.emit(from, done..to, sink)?;
+                self.emit(done..to, sink)?;
                 done = to;
                 if sink.bytes() > WRITTEN_BYTES_MAX {
                     return Ok(from + done);
@@ -160,7 +158,7 @@ impl Run<'_> {
     }
 
     /// Hands on what some rows of a slice gave, and forgets what was kept of them.
-    fn emit(&mut self, first: usize, rows: Range<usize>, sink: &mut Sink) -> Outcome<()> {
+    fn emit(&mut self, rows: Range<usize>, sink: &mut Sink) -> Outcome<()> {
         let results = &mut *self.results;
         let (others, errors) = (std::mem::take(&mut results.others), std::mem::take(&mut results.errors));
         self.tally.failures += errors.len() as u64;
@@ -176,7 +174,7 @@ impl Run<'_> {
             if let Some((_, value)) = others.next_if(|(row, _)| *row == until) {
                 sink.value(&value)?;
             } else if let Some((_, raise)) = errors.next_if(|(row, _)| *row == until) {
-                let problem = problem_of(self.app, self.id, self.columns, first + until, *raise, sink);
+                let problem = problem_of(self.app, self.id, self.evaluation.formula(), raise, sink);
                 sink.failed(problem)?;
             }
         }
@@ -184,21 +182,13 @@ impl Run<'_> {
     }
 }
 
-/// The problem of a row. The engine has the words for where in the formula it was raised, which takes the evaluation again.
-fn problem_of(
-    app: &App,
-    id: SubstrateId,
-    columns: &[Column<'_>],
-    row: usize,
-    raise: Raise,
-    sink: &Sink,
-) -> Box<Problem> {
-    if sink.tells_problems()
-        && let Err(error) = app.engine.evaluate(id, &Arc::new(parameters(columns, row)), false)
-    {
-        return error.into();
+/// The problem of a row. Where in the formula it was raised takes the text to be read again, for those who are told.
+fn problem_of(app: &App, id: SubstrateId, formula: &Formula, raise: Box<Raise>, sink: &Sink) -> Box<Problem> {
+    if sink.tells_problems() {
+        app.engine.stopped(id, formula, raise).into()
+    } else {
+        of_raise(*raise, id, None)
     }
-    of_raise(raise, id, None)
 }
 
 fn parameters(columns: &[Column<'_>], row: usize) -> Dict {
