@@ -385,7 +385,8 @@ impl RowCode {
                 // SAFETY: as in `MachineCode::call`, with the signature of `Compiler::compile_wide`.
                 let entry = unsafe { std::mem::transmute::<*const u8, WideEntry>(wide.memory.as_ptr()) };
                 // SAFETY: every input that the code reads was checked above to have as many rows behind its address as the
-                // block has (one that is the same in all has those of any block), and `payloads` takes them; the code writes nothing else, and its loop ends with the last row.
+                // block has (one that is the same in all has those of any block), and `payloads` takes them; the code writes
+                // nothing else, and its loop ends with the last row.
                 let WideReturned { steps, failures } = unsafe {
                     entry(addresses.as_ptr(), constants.as_ptr(), payloads.as_mut_ptr(), wide_rows as u64)
                 };

@@ -104,7 +104,7 @@ impl Compiler {
     pub fn new() -> Result<Compiler, Refusal> {
         let generator = |error: &dyn fmt::Display| Refusal::Generator(error.to_string());
         let mut flags = settings::builder();
-        // What is compiled runs unchecked, so that it is worth a few microseconds to have it verified.
+        // What is compiled runs unchecked, so that it is worth thirty microseconds to have it verified.
         for (name, value) in [("opt_level", "speed"), ("enable_verifier", "true")] {
             flags.set(name, value).map_err(|error| generator(&error))?;
         }

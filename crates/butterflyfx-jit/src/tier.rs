@@ -62,7 +62,7 @@ struct Shared {
     gauge: Arc<Gauge>,
     compiled: AtomicU64,
     refused: AtomicU64,
-    /// A compiler that nobody uses at the moment: making one takes about as long as compiling.
+    /// A compiler that nobody uses at the moment, so that not each template has one made.
     compiler: Mutex<Option<Compiler>>,
     /// Made with the first template that is hot.
     queue: OnceLock<Option<SyncSender<Request>>>,

@@ -1,8 +1,8 @@
 //! CSV on its way in: RFC 4180, with a header line that names the parameters.
 //!
 //! What a value is shows in the value alone, whatever stands in other rows: nothing is `None`, what JSON reads as a number is
-//! that number, `true` and `false` are bools, `True` and `False` too (so pandas writes them), all else is text, and so is whatever stands in quotes. No CSV library that tells
-//! whether a value was quoted is known to us, hence this one.
+//! that number, `true` and `false` are bools, `True` and `False` too (so pandas writes them), all else is text, and so is
+//! whatever stands in quotes. No CSV library that tells whether a value was quoted is known to us, hence this one.
 
 use super::table::{COLUMNS_MAX, Cells, Table};
 use crate::http::problem::{Code, Outcome, Problem, clip};

@@ -5,7 +5,7 @@ use super::sink::Sink;
 use super::table::Piece;
 use crate::app::App;
 use crate::http::budget::{Budget, Tally};
-use crate::http::problem::{Outcome, Problem, of_raise};
+use crate::http::problem::{Outcome, Problem, clip, of_raise};
 use butterflyfx_engine::identity::SubstrateId;
 use butterflyfx_formula::dict::Dict;
 use butterflyfx_formula::error::{Raise, RaiseKind};
@@ -107,8 +107,9 @@ fn check_columns(formula: &Formula, columns: &[Column<'_>], id: SubstrateId) -> 
     if !template.accepts_any()
         && let Some(Column { name, .. }) = columns.iter().find(|column| !is_taken(column))
     {
+        let shown = clip(name, 64);
         let what = format!(
-            "the table has a column \"{name}\", which is no parameter: leave it out, or name it as one"
+            "the table has a column {shown:?}, which is no parameter: leave it out, or name it as one"
         );
         return refuse(RaiseKind::UnexpectedParameter((*name).to_owned()), what);
     }

@@ -279,6 +279,9 @@ fn columns_that_do_not_fit_the_formula_are_refused_at_once() {
     let request = lambda(&api, "lambda y: y");
     assert_eq!(sent(&api, &request, ARROW, &stream_of(&[empty])), format!("{unexpected}y"));
     assert_eq!(sent(&api, &request, CSV, b"x\n1\n"), format!("{unexpected}y"));
+    let long = format!("{}\n1\n", "n".repeat(10_000));
+    let refused = sent(&api, &request, CSV, long.as_bytes());
+    assert!(refused.starts_with("422 unexpected_parameter") && refused.len() < 300, "{refused}");
 }
 
 #[test]
